@@ -1,0 +1,60 @@
+package socket
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fleetline/fleetline/internal/socket/frame"
+)
+
+// Config makes an engine.
+type Config struct {
+	// Handler hears what happens to connections. It is required.
+	Handler Handler
+	// MaxFrame bounds the payload of one message from a peer, in bytes; 0: 64 KiB.
+	MaxFrame int
+	// MaxPending bounds what a connection holds that its peer has not taken, in bytes; 0: 64 KiB.
+	// One frame is always taken when nothing is pending, however large.
+	MaxPending int
+	// Subprotocols are those the engine speaks, the preferred one first. A peer that asks for none
+	// of them is told none.
+	Subprotocols []string
+	// Logger is told of peers that break the protocol, at debug level; nil: nobody.
+	Logger *slog.Logger
+	// Registerer gets the engine's metrics; nil: nobody.
+	Registerer prometheus.Registerer
+}
+
+const (
+	defaultMaxFrame   = 64 << 10
+	defaultMaxPending = 64 << 10
+)
+
+func (cfg Config) withDefaults() (Config, error) {
+	if cfg.MaxFrame == 0 {
+		cfg.MaxFrame = defaultMaxFrame
+	}
+	if cfg.MaxPending == 0 {
+		cfg.MaxPending = defaultMaxPending
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	var problems []error
+	if cfg.Handler == nil {
+		problems = append(problems, errors.New("Handler is missing"))
+	}
+	if cfg.MaxFrame < 0 {
+		problems = append(problems, errors.New("MaxFrame is negative"))
+	}
+	if cfg.MaxPending < 0 {
+		problems = append(problems, errors.New("MaxPending is negative"))
+	}
+	return cfg, errors.Join(problems...)
+}
+
+func (cfg Config) rules() frame.Rules {
+	return frame.Rules{Role: frame.Server, MaxMessage: cfg.MaxFrame, SkipBinary: true}
+}

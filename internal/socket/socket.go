@@ -1,0 +1,93 @@
+// Package socket holds WebSocket connections by the hundred thousand behind one event-driven face.
+//
+// An Engine owns connections and calls a Handler when something happens to them; it is spoken to by
+// connection ID, so nothing above it needs a goroutine, a buffer or a timer per connection. There
+// are two engines: Portable, over net.Conn (TLS in process, every system), and Memory, for tests and
+// simulation. Frames are prepared once and shared by all their receivers.
+//
+// Engines speak RFC 6455: they reassemble fragments, check UTF-8, answer ping and close, and end
+// broken connections with the code the RFC gives. They do not know what a frame means.
+package socket
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/fleetline/fleetline/internal/socket/frame"
+)
+
+// ID names one connection of an engine. The low half is the slot, reused after a close; the high
+// half is the slot's generation, so a late call cannot reach the slot's next connection. Zero names
+// no connection.
+type ID uint64
+
+// Slot is a small number, unique among the open connections of the engine.
+func (id ID) Slot() uint32 { return uint32(id) }
+
+// Prepared is one whole unmasked WebSocket text frame. It is shared and must not be changed.
+type Prepared []byte
+
+// Prepare makes the frame that carries payload.
+func Prepare(payload []byte) Prepared { return frame.AppendText(nil, payload) }
+
+// Payload is the text inside p.
+func (p Prepared) Payload() []byte { return p[frame.HeaderLen(p):] }
+
+// Peer is who is at the other end, as the door that accepted it found out.
+type Peer struct {
+	Addr netip.Addr
+}
+
+// Closure says how a connection ended.
+type Closure struct {
+	// Code and Reason are those of the close frame that was sent or received; 1006 when there was
+	// none (RFC 6455 7.1.5).
+	Code   uint16
+	Reason string
+	// Local tells that this end began the close.
+	Local bool
+}
+
+// Handler hears what happens to connections. Opened comes first and Closed last, exactly once each,
+// and Closed begins after every other call for that connection has returned. Frame calls for one
+// connection come in order and never overlap; Drained may run beside Frame. No Engine method calls
+// the handler before it returns, so a handler's locks may be held around Engine methods.
+type Handler interface {
+	Opened(id ID, peer Peer)
+	// Frame brings one whole text message. The payload is valid only during the call.
+	Frame(id ID, payload []byte)
+	// Binary tells that the peer sent a binary message; its bytes are not kept.
+	Binary(id ID)
+	// Drained follows a Send that was not taken, once there is room again.
+	Drained(id ID)
+	Closed(id ID, how Closure)
+}
+
+// Engine is spoken to by connection ID. No method blocks. A call with an ID that is gone does
+// nothing.
+type Engine interface {
+	// Send hands over one frame and tells whether the socket took it. If not, nothing of it was
+	// taken, nothing is kept, and Drained will be called.
+	Send(id ID, p Prepared) bool
+	// SendMany hands over frames in order, in one write where it can, and returns how many were
+	// taken. Fewer than all means that Drained will be called.
+	SendMany(id ID, p []Prepared) int
+	// End writes last (if not nil) and a close frame behind what was taken before, takes nothing
+	// more, hands no further Frame to the handler, and closes the connection when the peer has
+	// answered or after LingerTimeout. The first call wins.
+	End(id ID, last Prepared, code uint16, reason string)
+	// LastByte is when the last byte was received, or was taken by a peer that had fallen behind.
+	LastByte(id ID) time.Time
+	// Close ends every connection at once and waits until their Closed calls have returned.
+	Close()
+}
+
+// Upgrader is an engine that takes connections over from net/http. It answers a request that is no
+// proper WebSocket handshake itself (RFC 6455 4.2) and returns why.
+type Upgrader interface {
+	Upgrade(w http.ResponseWriter, r *http.Request, peer Peer) error
+}
+
+// LingerTimeout bounds how long End waits for a peer to take the last frames and answer the close.
+const LingerTimeout = 5 * time.Second
