@@ -3,9 +3,9 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"strconv"
+	"unicode/utf8"
 )
 
 // FrameError says what is wrong with a frame. It never carries a value from the frame: the value
@@ -21,34 +21,33 @@ func bad(format string, args ...any) error { return &FrameError{fmt.Sprintf(form
 // the first would then see another key than the gateway does.
 type object map[string]json.RawMessage
 
+// parseObject lets encoding/json judge the text first, so that finding the fields is only a matter of
+// counting brackets.
 func parseObject(frame []byte) (object, error) {
-	dec := json.NewDecoder(bytes.NewReader(frame))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	if !json.Valid(frame) {
+		return nil, bad("the frame is not valid JSON")
+	}
+	t := skipSpace(frame)
+	if t[0] != '{' {
 		return nil, bad("the frame is not a JSON object")
 	}
 	o := make(object, 8)
-	for dec.More() {
-		if err := o.field(dec); err != nil {
+	for t = skipSpace(t[1:]); t[0] != '}'; {
+		name, rest := cutValue(t)
+		value, rest := cutValue(skipSpace(skipSpace(rest)[1:])) // behind the colon
+		if err := o.put(name, value); err != nil {
 			return nil, err
 		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, bad("the frame is not valid JSON")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the frame goes on after its JSON object")
+		if t = skipSpace(rest); t[0] == ',' {
+			t = skipSpace(t[1:])
+		}
 	}
 	return o, nil
 }
 
-func (o object) field(dec *json.Decoder) error {
-	t, err := dec.Token()
-	name, ok := t.(string)
-	if err != nil || !ok {
-		return bad("the frame is not valid JSON")
-	}
-	var value json.RawMessage
-	if err := dec.Decode(&value); err != nil {
+func (o object) put(quoted, value []byte) error {
+	name, ok := unquote(quoted)
+	if !ok {
 		return bad("the frame is not valid JSON")
 	}
 	if _, twice := o[name]; twice {
@@ -56,6 +55,54 @@ func (o object) field(dec *json.Decoder) error {
 	}
 	o[name] = value
 	return nil
+}
+
+func skipSpace(t []byte) []byte {
+	for len(t) > 0 && (t[0] == ' ' || t[0] == '\t' || t[0] == '\n' || t[0] == '\r') {
+		t = t[1:]
+	}
+	return t
+}
+
+// cutValue takes the value off the front of valid JSON.
+func cutValue(t []byte) (value, rest []byte) {
+	depth, inString := 0, false
+	for i := 0; i < len(t); i++ {
+		switch c := t[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+			if !inString && depth == 0 {
+				return t[:i+1], t[i+1:]
+			}
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth == 0 {
+				return t[:i], t[i:]
+			}
+			if depth--; depth == 0 {
+				return t[:i+1], t[i+1:]
+			}
+		case depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			return t[:i], t[i:]
+		}
+	}
+	return t, nil
+}
+
+// unquote reads a JSON string; ok is false if t is none.
+func unquote(t []byte) (text string, ok bool) {
+	if len(t) < 2 || t[0] != '"' {
+		return "", false
+	}
+	if inner := t[1 : len(t)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner), true
+	}
+	err := json.Unmarshal(t, &text)
+	return text, err == nil
 }
 
 // has tells whether a field was sent; null counts as not sent.
@@ -71,8 +118,12 @@ type reader struct {
 }
 
 func (r *reader) text(name string, most int) string {
-	var s string
-	if !r.decode(name, &s, "a string") {
+	if !r.has(name) {
+		return ""
+	}
+	s, ok := unquote(r.object[name])
+	if !ok {
+		r.fail(bad("%s must be a string", name))
 		return ""
 	}
 	if len(s) > most {
@@ -83,12 +134,20 @@ func (r *reader) text(name string, most int) string {
 }
 
 func (r *reader) integer(name string) uint64 {
-	var n uint64
-	if r.decode(name, &n, "a whole number") && n > MaxSeq {
+	if !r.has(name) {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(r.object[name]), 10, 64)
+	switch {
+	case err != nil && isDigits(r.object[name]), n > MaxSeq:
 		r.fail(bad("%s is larger than 2^53-1", name))
+	case err != nil:
+		r.fail(bad("%s must be a whole number", name))
 	}
 	return n
 }
+
+func isDigits(t []byte) bool { return len(bytes.Trim(t, "0123456789")) == 0 }
 
 // position is an integer that may be absent; absent and 0 are different things.
 func (r *reader) position(name string) *uint64 {
