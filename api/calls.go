@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// AddAccount makes an account. The answer holds its key, which is shown this once.
+func (c *Client) AddAccount(ctx context.Context, name string) (AccountKey, error) {
+	var k AccountKey
+	err := c.call(ctx, http.MethodPost, "/v1/accounts", NewAccount{Name: name}, &k)
+	return k, err
+}
+
+// Accounts lists every account, in order of id.
+func (c *Client) Accounts(ctx context.Context) ([]Account, error) {
+	var l AccountList
+	err := c.call(ctx, http.MethodGet, "/v1/accounts", nil, &l)
+	return l.Accounts, err
+}
+
+// DeleteAccount deletes an account and every machine it has.
+func (c *Client) DeleteAccount(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(id), nil, nil)
+}
+
+// RotateKey gives an account a new key, shown this once. The old one goes on working for grace,
+// in whole seconds.
+func (c *Client) RotateKey(ctx context.Context, id string, grace time.Duration) (AccountKey, error) {
+	var k AccountKey
+	in := RotateKey{GraceSeconds: int64(grace / time.Second)}
+	err := c.call(ctx, http.MethodPost, "/v1/accounts/"+url.PathEscape(id)+"/rotate-key", in, &k)
+	return k, err
+}
+
+// MachinePage reads one page of machines.
+func (c *Client) MachinePage(ctx context.Context, q MachineQuery) (MachinePage, error) {
+	v := url.Values{}
+	for name, value := range map[string]string{"online": string(q.Presence), "account": q.Account, "cursor": q.Cursor} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if q.Limit != 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	var p MachinePage
+	err := c.call(ctx, http.MethodGet, withQuery("/v1/machines", v), nil, &p)
+	return p, err
+}
+
+// Machines reads page after page. It ends after the last machine or the first error.
+func (c *Client) Machines(ctx context.Context, q MachineQuery) iter.Seq2[Machine, error] {
+	return func(yield func(Machine, error) bool) {
+		for {
+			page, err := c.MachinePage(ctx, q)
+			if err != nil {
+				yield(Machine{}, err)
+				return
+			}
+			for _, m := range page.Machines {
+				if !yield(m, nil) {
+					return
+				}
+			}
+			if page.Next == "" {
+				return
+			}
+			q.Cursor = page.Next
+		}
+	}
+}
+
+// Machine reads one machine.
+func (c *Client) Machine(ctx context.Context, id string) (Machine, error) {
+	var m Machine
+	err := c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(id), nil, &m)
+	return m, err
+}
+
+// DeleteMachine deletes a machine for good and ends its sessions. Deleting it again is no error.
+func (c *Client) DeleteMachine(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(id), nil, nil)
+}
+
+// ReadmitMachine takes a machine's deletion back.
+func (c *Client) ReadmitMachine(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(id)+"/readmit", nil, nil)
+}
+
+// Publish hands over one message. When it returns, a stored message is stored.
+func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
+	var r Receipt
+	err := c.call(ctx, http.MethodPost, "/v1/messages", m, &r)
+	return r, err
+}
+
+// History reads up to limit of the messages kept for one machine after position after; limit 0 is
+// DefaultPage.
+func (c *Client) History(ctx context.Context, machineID string, after uint64, limit int) (History, error) {
+	v := url.Values{}
+	if after != 0 {
+		v.Set("after", strconv.FormatUint(after, 10))
+	}
+	if limit != 0 {
+		v.Set("limit", strconv.Itoa(limit))
+	}
+	var h History
+	err := c.call(ctx, http.MethodGet, withQuery("/v1/machines/"+url.PathEscape(machineID)+"/messages", v), nil, &h)
+	return h, err
+}
+
+// Ready asks whether the gateway serves; the error says why not.
+func (c *Client) Ready(ctx context.Context) error {
+	return c.call(ctx, http.MethodGet, "/readyz", nil, nil)
+}
+
+func withQuery(path string, v url.Values) string {
+	if len(v) == 0 {
+		return path
+	}
+	return path + "?" + v.Encode()
+}

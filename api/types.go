@@ -1,0 +1,167 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Limits of requests.
+const (
+	// MaxName is the longest account name, in bytes.
+	MaxName = 128
+	// MaxMessageID is the longest message id, in bytes.
+	MaxMessageID = 256
+	// MaxGraceSeconds is the longest time an old key may go on working: 30 days.
+	MaxGraceSeconds = 30 * 24 * 3600
+	// MaxTTLSeconds is the longest life a message may ask for: one year.
+	MaxTTLSeconds = 365 * 24 * 3600
+	// MaxPage is the most items one page may have.
+	MaxPage = 1000
+	// DefaultPage is how many items a page has when nobody asks.
+	DefaultPage = 100
+)
+
+// Key is an API key. It prints as ***; JSON carries it in the clear.
+type Key string
+
+// String hides the key.
+func (Key) String() string { return "***" }
+
+// GoString hides the key.
+func (Key) GoString() string { return "***" }
+
+// NewAccount asks for an account.
+type NewAccount struct {
+	Name string `json:"name,omitempty" doc:"A name for people; at most 128 bytes."`
+}
+
+// AccountKey is an account with the key that opens it. The key is shown once and kept nowhere.
+type AccountKey struct {
+	ID     string `json:"id"`
+	Name   string `json:"name,omitempty"`
+	APIKey Key    `json:"apiKey" doc:"Shown once: it is stored only as a digest."`
+}
+
+// Account owns machines.
+type Account struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name,omitempty"`
+	CreatedAt time.Time `json:"createdAt,omitzero"`
+}
+
+// AccountList is every account.
+type AccountList struct {
+	Accounts []Account `json:"accounts"`
+}
+
+// RotateKey asks for a new key.
+type RotateKey struct {
+	GraceSeconds int64 `json:"graceSeconds,omitempty" doc:"How long the old key goes on working; 0 ends it, and its sessions, at once."`
+}
+
+// Machine is one enrolled installation.
+type Machine struct {
+	ID         string    `json:"id"`
+	AccountID  string    `json:"accountId"`
+	Name       string    `json:"name,omitempty"`
+	Default    bool      `json:"default" doc:"The account's one machine for clients that send nothing but a key."`
+	Online     bool      `json:"online"`
+	Sessions   int       `json:"sessions" doc:"How many sessions it has now."`
+	Hostname   string    `json:"hostname,omitempty"`
+	OS         string    `json:"os,omitempty"`
+	Arch       string    `json:"arch,omitempty"`
+	CPUCores   uint64    `json:"cpuCores,omitempty"`
+	RAMBytes   uint64    `json:"ramBytes,omitempty"`
+	HWID       string    `json:"hwid,omitempty"`
+	Version    string    `json:"version,omitempty"`
+	EnrolledAt time.Time `json:"enrolledAt,omitzero"`
+	LastSeenAt time.Time `json:"lastSeenAt,omitzero"`
+}
+
+// MachinePage is one page of machines, in order of id.
+type MachinePage struct {
+	Machines []Machine `json:"machines"`
+	Next     string    `json:"next,omitempty" doc:"The cursor of the next page; absent on the last one. A page may be shorter than asked and still have a next one."`
+}
+
+// Presence chooses machines by whether they are online.
+type Presence string
+
+// The values of Presence; the zero value takes both.
+const (
+	Online  Presence = "true"
+	Offline Presence = "false"
+)
+
+// MachineQuery chooses machines for a list.
+type MachineQuery struct {
+	Presence Presence
+	Account  string // empty: of all accounts
+	Cursor   string // MachinePage.Next of the page before
+	Limit    int    // 0: DefaultPage
+}
+
+// Target says for whom a message is. Exactly one field is set.
+type Target struct {
+	Machine string `json:"machine,omitempty" doc:"The id of one machine."`
+	Account string `json:"account,omitempty" doc:"The id of an account: all its machines."`
+	All     bool   `json:"all,omitempty" doc:"All machines there are."`
+}
+
+// Mode says what happens to a message for machines that are not there to take it.
+type Mode string
+
+// The values of Mode; the zero value is Stored.
+const (
+	// Stored messages are kept, numbered, and handed over when the machine comes back.
+	Stored Mode = "stored"
+	// Live messages reach the machines that are there now, and are not kept.
+	Live Mode = "live"
+)
+
+// Message is data for machines.
+type Message struct {
+	To Target `json:"to"`
+	// Data is any JSON value; machines get these very bytes.
+	Data       json.RawMessage `json:"data" doc:"Any JSON value."`
+	ID         string          `json:"id,omitempty" doc:"Publishing the same id again within 10 minutes stores nothing and answers as the first time; at most 256 bytes."`
+	Mode       Mode            `json:"mode,omitempty" enum:"stored,live" doc:"stored unless said otherwise."`
+	TTLSeconds int64           `json:"ttlSeconds,omitempty" doc:"Forget the message after this time; only for stored messages."`
+}
+
+// Receipt says where a message lies in the log. A live message has no position.
+type Receipt struct {
+	ID        string `json:"id,omitempty" doc:"The message's id, if it was given one."`
+	Epoch     string `json:"epoch,omitempty" doc:"The life of the log that seq counts in."`
+	Seq       uint64 `json:"seq,omitempty"`
+	Duplicate bool   `json:"duplicate,omitempty" doc:"A message with this id was stored before; this is its position."`
+}
+
+// Result answers one line of a stream: a receipt, or an error with the number of the line.
+type Result struct {
+	Receipt
+	Line  int        `json:"line,omitempty" doc:"The number of the refused line; the first is 1."`
+	Error *LineError `json:"error,omitempty"`
+}
+
+// LineError is an Error without what is the same for a whole stream.
+type LineError struct {
+	Code   Code   `json:"code"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint"`
+}
+
+// StoredMessage is a message as the log keeps it.
+type StoredMessage struct {
+	Seq  uint64          `json:"seq"`
+	ID   string          `json:"id,omitempty"`
+	To   Target          `json:"to"`
+	Data json.RawMessage `json:"data"`
+}
+
+// History is a part of what the log keeps for one machine, in order.
+type History struct {
+	Epoch    string          `json:"epoch" doc:"The life of the log that the positions count in."`
+	Messages []StoredMessage `json:"messages"`
+	Next     uint64          `json:"next,omitempty" doc:"Ask again after this position for what follows; absent when this was all."`
+}
