@@ -26,6 +26,7 @@ const (
 	CodeMethodNotAllowed  Code = "method_not_allowed"
 	CodeMachineNotFound   Code = "machine_not_found"
 	CodeAccountNotFound   Code = "account_not_found"
+	CodeMachineReplaced   Code = "machine_replaced"
 	CodeManagedElsewhere  Code = "accounts_managed_elsewhere"
 	CodeStreamInterrupted Code = "stream_interrupted"
 )
@@ -63,12 +64,13 @@ var codes = map[Code]codeFacts{
 	CodeMethodNotAllowed:  {http.StatusMethodNotAllowed, "The Allow header names the methods of this path."},
 	CodeMachineNotFound:   {http.StatusNotFound, "`fleetline machine list` shows the machines there are."},
 	CodeAccountNotFound:   {http.StatusNotFound, "`fleetline account list` shows the accounts there are."},
+	CodeMachineReplaced:   {http.StatusConflict, "Delete the machine that took its place first, or leave this one deleted."},
 	CodeManagedElsewhere:  {http.StatusConflict, "Accounts live in your own database: change them there."},
 	CodeStreamInterrupted: {http.StatusBadRequest, "Send the lines that have no answer again, with the same ids."},
 
 	CodeNotReady:             {http.StatusServiceUnavailable, "Wait until /readyz answers 200."},
 	CodeDraining:             {http.StatusServiceUnavailable, "The gateway is stopping: send the rest to another one, or later."},
-	CodeDirectoryUnavailable: {http.StatusServiceUnavailable, "Nothing was changed: try again in a moment."},
+	CodeDirectoryUnavailable: {http.StatusServiceUnavailable, "Try again in a moment: doing the same twice does no harm, even if it was done the first time."},
 	CodeBrokerUnavailable:    {http.StatusServiceUnavailable, "Try again in a moment with the same id: a message that was stored is not stored twice."},
 	CodeStoreFull:            {http.StatusInsufficientStorage, "Wait for old messages to expire, or raise FLEETLINE_STORE_MAX_BYTES."},
 	CodeInternal:             {http.StatusInternalServerError, "The gateway's log has the cause, under the id in the X-Request-Id header."},

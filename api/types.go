@@ -2,6 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"time"
 )
 
@@ -24,11 +27,11 @@ const (
 // Key is an API key. It prints as ***; JSON carries it in the clear.
 type Key string
 
-// String hides the key.
-func (Key) String() string { return "***" }
+// Format hides the key from every verb of fmt.
+func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "***") }
 
-// GoString hides the key.
-func (Key) GoString() string { return "***" }
+// LogValue hides the key from structured logs, which would write it as JSON.
+func (Key) LogValue() slog.Value { return slog.StringValue("***") }
 
 // NewAccount asks for an account.
 type NewAccount struct {
