@@ -196,6 +196,7 @@ func TestOnlyTheLatestPingIsAnsweredToAPeerThatDoesNotRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait() // the last ping has been read, too
 		for _, want := range []string{"first", "pong 999"} {
 			if got := peer.read(t); got != want {
 				t.Errorf("peer read %q, want %q", got, want)
