@@ -1,0 +1,225 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fleetline/fleetline/internal/directory"
+)
+
+// Machines is the face of a Directory that knows machines, for the gateway and for operators. It
+// serves accounts that are kept elsewhere too.
+type Machines struct {
+	bucket       *bucket
+	book         *machineBook
+	accounts     *accountBook
+	installation string
+}
+
+const (
+	// deleting is how many machines of one account are deleted at once.
+	deleting = 64
+	// noting is how many news are written at once: few, so that nobody waits behind them.
+	noting = 8
+)
+
+// Check answers for each machine id, in order.
+func (m *Machines) Check(ctx context.Context, ids []string) []directory.MachineAnswer {
+	return answer(ctx, m.bucket, len(ids),
+		func(i int) directory.MachineAnswer { return m.book.check(ids[i]) },
+		func(x directory.MachineAnswer) directory.Verdict { return x.Verdict })
+}
+
+// Watch reports machines that were deleted or readmitted until ctx ends. A watcher that is slower
+// than the changes is told Lost, then Live.
+func (m *Machines) Watch(ctx context.Context, report func(directory.Event)) error {
+	return m.book.feed.watch(ctx, m.bucket.life, report)
+}
+
+// Seen stores news of machines that exist. Of several of one machine, the latest counts. The first
+// failure ends it: news come again.
+func (m *Machines) Seen(ctx context.Context, all []directory.Seen) error {
+	if !m.bucket.isLive() {
+		return directory.ErrUnavailable
+	}
+	if m.bucket.isFull(ctx) {
+		return directory.ErrFull
+	}
+	var failure atomic.Pointer[error]
+	list := latest(all)
+	parallel(len(list), noting, func(i int) {
+		if failure.Load() != nil {
+			return
+		}
+		record, ok := m.book.isNews(list[i])
+		if !ok {
+			return
+		}
+		if err := m.bucket.put(ctx, seenKey(list[i].MachineID), encode(record)); err != nil {
+			failure.Store(&err)
+		}
+	})
+	if err := failure.Load(); err != nil {
+		return fmt.Errorf("storing news of machines: %w", *err)
+	}
+	return nil
+}
+
+// latest leaves one piece of news for each machine.
+func latest(all []directory.Seen) []directory.Seen {
+	at := make(map[string]int, len(all))
+	var list []directory.Seen
+	for _, n := range all {
+		i, known := at[n.MachineID]
+		if !known {
+			at[n.MachineID] = len(list)
+			list = append(list, n)
+			continue
+		}
+		if n.At.After(list[i].At) {
+			list[i].At = n.At
+		}
+		if n.Info != nil {
+			list[i].Info = n.Info
+		}
+	}
+	return list
+}
+
+// List returns the machines that f chooses.
+func (m *Machines) List(_ context.Context, f directory.MachineFilter) ([]directory.Machine, error) {
+	if !m.bucket.isLive() {
+		return nil, directory.ErrUnavailable
+	}
+	return m.book.list(f), nil
+}
+
+// Delete deletes a machine for good. It stays deleted for all keys that open its account now; if the
+// account is kept elsewhere, for the key it came with last.
+func (m *Machines) Delete(ctx context.Context, id string) error {
+	if err := m.remove(ctx, id); err != nil {
+		return fmt.Errorf("deleting machine %s: %w", id, err)
+	}
+	return nil
+}
+
+func (m *Machines) remove(ctx context.Context, id string) error {
+	return m.change(ctx, id, func(r slotRecord, i int) (slotRecord, error) {
+		if r.Lives[i].isDeleted() {
+			return r, errUnchanged
+		}
+		return r.with(i, func(l *lifeRecord) {
+			l.DeletedAt = time.Now().UTC().Truncate(time.Millisecond)
+			l.Under = m.keysOf(r.Account)
+			if len(l.Under) == 0 {
+				l.Under = []digest{l.Key}
+			}
+		}), nil
+	})
+}
+
+// keysOf are the keys that open an account kept here.
+func (m *Machines) keysOf(account string) []digest {
+	var keys []digest
+	for _, d := range m.accounts.page(account).record.digests(time.Now()) {
+		keys = append(keys, digest(d))
+	}
+	return keys
+}
+
+// deleteAll deletes the machines of an account.
+func (m *Machines) deleteAll(ctx context.Context, account string) error {
+	if err := m.bucket.sync(ctx); err != nil {
+		return unavailable(err)
+	}
+	ids := m.book.living(account)
+	errs := make([]error, len(ids))
+	parallel(len(ids), deleting, func(i int) { errs[i] = m.remove(ctx, ids[i]) })
+	for _, err := range errs {
+		if err != nil {
+			return fmt.Errorf("deleting its machines: %w", err) // one is enough: they share the cause
+		}
+	}
+	return nil
+}
+
+// Readmit lets a deleted machine live again.
+func (m *Machines) Readmit(ctx context.Context, id string) error {
+	err := m.change(ctx, id, func(r slotRecord, i int) (slotRecord, error) {
+		switch living := r.alive(); {
+		case living == i:
+			return r, errUnchanged
+		case living >= 0:
+			return r, fmt.Errorf("%w: %s", directory.ErrReplaced, r.Lives[living].ID)
+		}
+		return r.with(i, func(l *lifeRecord) { l.DeletedAt, l.Under = time.Time{}, nil }), nil
+	})
+	if err != nil {
+		return fmt.Errorf("readmitting machine %s: %w", id, err)
+	}
+	return nil
+}
+
+// errUnchanged ends a change that has nothing to do.
+var errUnchanged = errors.New("nothing to change")
+
+// change replaces the record of a machine's slot by what edit makes of it. It starts from memory:
+// the write fails if that is late, and whether there is nothing to change is decided after asking
+// the leader.
+func (m *Machines) change(ctx context.Context, id string, edit func(r slotRecord, i int) (slotRecord, error)) error {
+	isSynced := false
+	for range attempts {
+		s, found := m.book.place(id)
+		err := m.changeOnce(ctx, s, found, id, edit)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, errConflict) && (isSynced || errors.Is(err, directory.ErrUnavailable)):
+			if errors.Is(err, errUnchanged) {
+				return nil
+			}
+			return err
+		}
+		if err := m.bucket.sync(ctx); err != nil {
+			return unavailable(err)
+		}
+		isSynced = true
+	}
+	return unavailable(errConflict)
+}
+
+func (m *Machines) changeOnce(ctx context.Context, s slot, found bool, id string, edit func(slotRecord, int) (slotRecord, error)) error {
+	switch {
+	case found && s.state == bad, !found && m.book.hasBad():
+		return fmt.Errorf("%w: the record cannot be read", directory.ErrUnavailable)
+	case !found:
+		return directory.ErrNotFound
+	}
+	next, err := edit(s.record, s.record.find(id))
+	if err != nil {
+		return err
+	}
+	return m.bucket.update(ctx, s.key, encode(next), s.revision)
+}
+
+// parallel does n things, width at a time, and returns when all are done.
+func parallel(n, width int, do func(i int)) {
+	if n == 1 {
+		do(0)
+		return
+	}
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range min(n, width) {
+		work.Go(func() { // ends when there is nothing left to do
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	work.Wait()
+}
