@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/fleetline/fleetline/internal/session"
+	"github.com/fleetline/fleetline/wire"
+)
+
+const (
+	// drainRate is how many machines a second are asked to come back: what one small box admits
+	// with ease.
+	drainRate = 2000
+	// drainLeast spreads even a small fleet a little.
+	drainLeast = time.Second
+	drainMost  = 60 * time.Second
+	// drainPoll is how often a drain looks whether everybody has gone.
+	drainPoll = 20 * time.Millisecond
+)
+
+// Drain takes no more machines, tells those that are here to come back, each after its own delay,
+// and waits until they have gone or ctx ends.
+func (g *Gateway) Drain(ctx context.Context) {
+	g.draining.Store(true)
+	for {
+		// Again and again: somebody may have been with the judge when the draining began.
+		g.sendElsewhere()
+		if g.hub.Len() == 0 || !sleep(ctx, drainPoll) {
+			return
+		}
+	}
+}
+
+// sendElsewhere ends all sessions with a spread delay.
+func (g *Gateway) sendElsewhere() {
+	sessions := g.hub.All()
+	window := min(max(drainLeast, time.Duration(len(sessions))*time.Second/drainRate), drainMost)
+	for _, s := range sessions {
+		reason := wire.CloseReason(wire.CodeDrain, time.Millisecond+rand.N(window))
+		s.End(nil, session.Ending{Code: wire.CloseRestart, Reason: reason})
+	}
+}

@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/session"
+	"github.com/fleetline/fleetline/wire"
+)
+
+const (
+	// proofTimeout is how long a cut session waits for a read that proves the deletion.
+	proofTimeout = 2 * time.Second
+	// proofPause is the wait between two reads that did not answer.
+	proofPause = 100 * time.Millisecond
+)
+
+// prover reads the primary about what was reported, and speaks when the answer is there.
+type prover struct {
+	g    *Gateway
+	wake chan struct{}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	pending map[subject]*doubt
+}
+
+// doubt is one thing that waits for proof.
+type doubt struct {
+	deadline time.Time
+	// gone: a deletion was reported, its sessions are cut. Otherwise something changed.
+	gone bool
+	// reported is when the gateway heard of it.
+	reported time.Time
+}
+
+func newProver(g *Gateway) *prover {
+	return &prover{g: g, wake: make(chan struct{}, 1), pending: make(map[subject]*doubt)}
+}
+
+// add asks for proof. Asking twice is nothing; a reported deletion outweighs a change.
+func (p *prover) add(s subject, gone bool) {
+	p.mu.Lock()
+	now := time.Now()
+	d := p.pending[s]
+	if d == nil {
+		d = &doubt{deadline: now.Add(proofTimeout), reported: now}
+		p.pending[s] = d
+	}
+	d.gone = d.gone || gone
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// suspect cuts a session that was judged while its machine, account or key was revoked, and has it
+// judged again.
+func (p *prover) suspect(s *session.Session) {
+	s.Cut()
+	p.add(subject{machineSubject, s.Identity().Machine}, true)
+	p.add(subject{accountSubject, s.Identity().Account}, false)
+}
+
+func (p *prover) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		}
+		for p.round(ctx) > 0 {
+			if !sleep(ctx, proofPause) {
+				return
+			}
+		}
+	}
+}
+
+// round reads once about everything in doubt and returns how much still is.
+func (p *prover) round(ctx context.Context) int {
+	machines, accounts := p.doubts()
+	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
+	defer cancel()
+	if len(machines) > 0 {
+		for i, a := range p.g.machines.Check(ctx, machines) {
+			p.settleMachine(machines[i], a)
+		}
+	}
+	if len(accounts) > 0 {
+		for i, a := range p.g.accounts.Check(ctx, accounts) {
+			p.settleAccount(accounts[i], a)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.pending)
+}
+
+func (p *prover) doubts() (machines, accounts []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := range p.pending {
+		if s.kind == machineSubject {
+			machines = append(machines, s.id)
+		} else {
+			accounts = append(accounts, s.id)
+		}
+	}
+	return machines, accounts
+}
+
+// close takes a doubt out; ok is false while it must wait for another read.
+func (p *prover) close(s subject, v directory.Verdict) (d doubt, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := p.pending[s]
+	if found == nil || v == directory.Unavailable && time.Now().Before(found.deadline) {
+		return doubt{}, false
+	}
+	delete(p.pending, s)
+	return *found, true
+}
+
+func (p *prover) settleMachine(id string, a directory.MachineAnswer) {
+	s := subject{machineSubject, id}
+	d, ok := p.close(s, a.Verdict)
+	if !ok {
+		return
+	}
+	if a.Verdict == directory.Deleted || a.Verdict == directory.NotFound && d.gone {
+		p.tellDeleted(s, p.g.hub.OfMachine(id), d)
+		return
+	}
+	p.hold(p.g.hub.OfMachine(id))
+}
+
+func (p *prover) settleAccount(id string, a directory.AccountAnswer) {
+	s := subject{accountSubject, id}
+	d, ok := p.close(s, a.Verdict)
+	if !ok {
+		return
+	}
+	sessions := p.g.hub.OfAccount(id)
+	switch {
+	case a.Verdict == directory.Deleted || a.Verdict == directory.NotFound && d.gone:
+		p.tellDeleted(s, sessions, d)
+	case a.Verdict == directory.Found:
+		p.hold(p.endRotated(sessions, a.Account))
+	default:
+		p.hold(sessions)
+	}
+}
+
+// tellDeleted says goodbye for good, and has it known everywhere.
+func (p *prover) tellDeleted(s subject, sessions []*session.Session, d doubt) {
+	for _, one := range sessions {
+		p.g.end(one, goodbye{code: wire.CodeMachineDeleted})
+	}
+	p.g.metrics.deletion.Observe(time.Since(d.reported).Seconds())
+	p.g.revoker.add(s, d.reported)
+	p.g.log.Info("deleted", "kind", s.kind.String(), "id", s.id, "sessions", len(sessions))
+}
+
+// endRotated ends the sessions that were opened with a key the account no longer has, and returns
+// the others.
+func (p *prover) endRotated(sessions []*session.Session, account directory.Account) []*session.Session {
+	var others []*session.Session
+	for _, one := range sessions {
+		key := directory.Digest(one.Identity().Key)
+		if account.Opens(key) {
+			others = append(others, one)
+			continue
+		}
+		s := keyOf(account.ID, key)
+		now := time.Now()
+		p.g.refused.add(s, now, p.g.revoker.until(now))
+		p.g.end(one, goodbye{code: wire.CodeBadKey})
+		p.g.revoker.add(s, now)
+	}
+	return others
+}
+
+// hold sends those that were cut without proof away for now: they keep their key and come back.
+func (p *prover) hold(sessions []*session.Session) {
+	for _, one := range sessions {
+		if one.IsCut() {
+			p.g.end(one, goodbye{code: wire.CodeHeld, wait: retryAfter()})
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fleetline/fleetline/internal/broker"
+	"github.com/fleetline/fleetline/internal/directory"
+)
+
+func (k subjectKind) revocation() broker.RevocationKind {
+	return [...]broker.RevocationKind{broker.RevokedMachine, broker.RevokedAccount, broker.RevokedKey}[k]
+}
+
+func (k subjectKind) String() string { return string(k.revocation()) }
+
+func keyOf(account string, d directory.Digest) subject {
+	return subject{keySubject, account + "/" + base64.RawURLEncoding.EncodeToString(d[:])}
+}
+
+func subjectOf(r broker.Revocation) (subject, bool) {
+	for _, k := range []subjectKind{machineSubject, accountSubject, keySubject} {
+		if r.Kind == k.revocation() {
+			return subject{k, r.ID}, true
+		}
+	}
+	return subject{}, false // of a newer node
+}
+
+// loadRevocations reads all revocations that are in force, before anybody is admitted.
+func (g *Gateway) loadRevocations(ctx context.Context) error {
+	all, err := g.revoker.store.Revocations(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the revocations in force: %w", err)
+	}
+	for _, r := range all {
+		if s, ok := subjectOf(r); ok {
+			g.refused.add(s, r.At, r.Until)
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) watchAccounts(ctx context.Context) error {
+	return g.accounts.Watch(ctx, func(e directory.Event) { g.hear(e, accountSubject) })
+}
+
+func (g *Gateway) watchMachines(ctx context.Context) error {
+	return g.machines.Watch(ctx, func(e directory.Event) { g.hear(e, machineSubject) })
+}
+
+// hear turns a report of the directory into cut sessions and doubts.
+func (g *Gateway) hear(e directory.Event, kind subjectKind) {
+	s := subject{kind, e.ID}
+	switch e.Kind {
+	case directory.Live:
+		g.sweepNow()
+	case directory.Lost:
+		g.log.Warn("directory changes do not flow", "kind", kind.String(), "err", e.Err)
+	case directory.Gone:
+		g.cut(s, time.Now())
+	case directory.Changed:
+		g.refused.note(s, g.revoker.until(time.Now()))
+		g.prover.add(s, false)
+	}
+}
+
+// cut refuses whatever was issued before at, stops the subject's sessions and asks for proof: the
+// refused set first, so that a session entering the hub meanwhile finds it there.
+func (g *Gateway) cut(s subject, at time.Time) {
+	g.refused.add(s, at, g.revoker.until(at))
+	sessions := g.hub.OfMachine(s.id)
+	if s.kind == accountSubject {
+		sessions = g.hub.OfAccount(s.id)
+	}
+	for _, one := range sessions {
+		one.Cut()
+	}
+	g.prover.add(s, true)
+}
+
+// hearRevocation takes a revocation from the log. This node may have made it itself: hearing it
+// twice is nothing.
+func (g *Gateway) hearRevocation(r broker.Revocation) {
+	s, ok := subjectOf(r)
+	if !ok {
+		return
+	}
+	g.refused.add(s, r.At, r.Until)
+	switch s.kind {
+	case machineSubject:
+		if g.hub.Count(s.id) > 0 {
+			g.cut(s, r.At)
+		}
+	case accountSubject:
+		if len(g.hub.OfAccount(s.id)) > 0 {
+			g.cut(s, r.At)
+		}
+	case keySubject:
+		account, _, _ := strings.Cut(s.id, "/")
+		g.prover.add(subject{accountSubject, account}, false)
+	}
+}
+
+// revoker stores revocations in the log, and goes on trying when the log does not take them.
+type revoker struct {
+	// Fixed after construction.
+	store Revocations
+	log   *slog.Logger
+	life  time.Duration // of a token
+	wake  chan struct{}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	todo map[subject]time.Time
+}
+
+// revokePause is the wait before a failed write is tried again.
+const revokePause = time.Second
+
+func newRevoker(store Revocations, life time.Duration, log *slog.Logger) *revoker {
+	return &revoker{store: store, log: log, life: life, wake: make(chan struct{}, 1), todo: make(map[subject]time.Time)}
+}
+
+// until is when a revocation made at t has outlived every token it refuses.
+func (r *revoker) until(t time.Time) time.Time { return t.Add(r.life + 5*time.Minute) }
+
+func (r *revoker) add(s subject, at time.Time) {
+	r.mu.Lock()
+	r.todo[s] = at
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *revoker) pending() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.todo)
+}
+
+func (r *revoker) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		}
+		for !r.write(ctx) {
+			if !sleep(ctx, revokePause) {
+				return
+			}
+		}
+	}
+}
+
+// write stores what is to do and tells whether all of it was stored.
+func (r *revoker) write(ctx context.Context) bool {
+	for s, at := range r.snapshot() {
+		rev := broker.Revocation{Kind: s.kind.revocation(), ID: s.id, At: at, Until: r.until(at)}
+		if err := r.store.Revoke(ctx, rev); err != nil {
+			r.log.Error("storing a revocation; it is in force on this node and is tried again", "kind", s.kind.String(), "err", err)
+			return false
+		}
+		r.done(s, at)
+	}
+	return true
+}
+
+func (r *revoker) snapshot() map[subject]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	todo := make(map[subject]time.Time, len(r.todo))
+	for s, at := range r.todo {
+		todo[s] = at
+	}
+	return todo
+}
+
+func (r *revoker) done(s subject, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.todo[s].Equal(at) {
+		delete(r.todo, s)
+	}
+}

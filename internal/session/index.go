@@ -1,0 +1,130 @@
+package session
+
+import "sync"
+
+// kind is one of the ways by which sessions are found.
+type kind int
+
+const (
+	byMachine kind = iota
+	byAccount
+	everyone
+	kinds
+)
+
+const shardCount = 64
+
+// index finds sessions by one kind of name. A session's place in its group is kept in the session,
+// so that leaving costs the same in a group of one and of a hundred thousand.
+type index struct {
+	kind   kind
+	shards [shardCount]shard
+}
+
+type shard struct {
+	mu sync.RWMutex
+	// Guarded by mu.
+	groups map[string][]*Session
+}
+
+func newIndex(k kind) *index {
+	x := &index{kind: k}
+	for i := range x.shards {
+		x.shards[i].groups = make(map[string][]*Session)
+	}
+	return x
+}
+
+// add puts s in the group of name unless the group holds limit sessions.
+func (x *index) add(name string, s *Session, limit int) bool {
+	sh := x.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	g := sh.groups[name]
+	if limit > 0 && len(g) >= limit {
+		return false
+	}
+	s.at[x.kind] = int32(len(g))
+	sh.groups[name] = append(g, s)
+	return true
+}
+
+func (x *index) remove(name string, s *Session) bool {
+	sh := x.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	g := sh.groups[name]
+	i := int(s.at[x.kind])
+	if i >= len(g) || g[i] != s {
+		return false
+	}
+	last := len(g) - 1
+	g[i] = g[last]
+	g[i].at[x.kind] = int32(i)
+	g[last] = nil
+	if last == 0 {
+		delete(sh.groups, name)
+		return true
+	}
+	sh.groups[name] = g[:last]
+	return true
+}
+
+// each calls f for every session of the group. The shard is locked for reading meanwhile: f may take
+// a session's lock, but must not touch an index.
+func (x *index) each(name string, f func(*Session)) {
+	sh := x.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, s := range sh.groups[name] {
+		f(s)
+	}
+}
+
+// count is the number of sessions in the group.
+func (x *index) count(name string) int {
+	sh := x.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return len(sh.groups[name])
+}
+
+// all calls f for every session of every group, under the same rule as each.
+func (x *index) all(f func(name string, s *Session)) {
+	for i := range x.shards {
+		x.shards[i].each(f)
+	}
+}
+
+func (sh *shard) each(f func(name string, s *Session)) {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for name, g := range sh.groups {
+		for _, s := range g {
+			f(name, s)
+		}
+	}
+}
+
+// names are the groups that hold a session.
+func (x *index) names() []string {
+	var names []string
+	for i := range x.shards {
+		sh := &x.shards[i]
+		sh.mu.RLock()
+		for name := range sh.groups {
+			names = append(names, name)
+		}
+		sh.mu.RUnlock()
+	}
+	return names
+}
+
+// shard spreads names by FNV-1a.
+func (x *index) shard(name string) *shard {
+	h := uint32(2166136261)
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return &x.shards[h%shardCount]
+}
