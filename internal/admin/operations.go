@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"strings"
+
+	"github.com/fleetline/fleetline/api"
+)
+
+const profilesPath = "/debug/pprof/"
+
+// operationRoutes are for those who run the gateway.
+func (a *Admin) operationRoutes(d *document) {
+	a.plain(d, route{id: "health", method: http.MethodGet, path: "/healthz", summary: "Whether the process answers."},
+		"application/json", http.HandlerFunc(a.health))
+	a.plain(d, route{id: "readiness", method: http.MethodGet, path: "/readyz", summary: "Whether the gateway should be given work."},
+		"application/json", http.HandlerFunc(a.readiness))
+	a.plain(d, route{id: "metrics", method: http.MethodGet, path: "/metrics", summary: "Metrics for Prometheus."},
+		"text/plain", a.cfg.Metrics)
+	a.plain(d, route{id: "openapi", method: http.MethodGet, path: "/openapi.json", summary: "This document."},
+		"application/openapi+json", http.HandlerFunc(a.document))
+	a.plain(d, route{id: "profiles", method: http.MethodGet, path: profilesPath, summary: "The list of profiles, for `go tool pprof`."},
+		"text/html", http.HandlerFunc(a.profile))
+	a.plain(d, route{id: "profile", method: http.MethodGet, path: profilesPath + "{profile}", summary: "One profile."},
+		"application/octet-stream", http.HandlerFunc(a.profile))
+}
+
+func (a *Admin) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, `{"status":"ok"}`)
+}
+
+func (a *Admin) readiness(w http.ResponseWriter, _ *http.Request) {
+	reasons := a.cfg.Ready()
+	if a.draining.Err() != nil {
+		reasons = append([]string{"the gateway is stopping"}, reasons...)
+	}
+	if len(reasons) == 0 {
+		writeJSON(w, `{"status":"ready"}`)
+		return
+	}
+	e := api.NewError(api.CodeNotReady, "the gateway is not ready: "+strings.Join(reasons, "; "))
+	e.Reasons = reasons
+	writeProblem(w, e)
+}
+
+func (a *Admin) document(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/openapi+json")
+	w.Write(a.openAPI)
+}
+
+// profile serves everything that net/http/pprof has but the command line, which may hold secrets.
+func (a *Admin) profile(w http.ResponseWriter, r *http.Request) {
+	switch r.PathValue("profile") {
+	case "cmdline":
+		writeProblem(w, api.NewError(api.CodeNotFound, "this profile is not served"))
+	case "profile":
+		pprof.Profile(w, r)
+	case "symbol":
+		pprof.Symbol(w, r)
+	case "trace":
+		pprof.Trace(w, r)
+	default:
+		pprof.Index(w, r)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write([]byte(body))
+}
