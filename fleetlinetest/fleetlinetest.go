@@ -1,0 +1,175 @@
+// Package fleetlinetest is a whole gateway in one call: for the tests of programs that use the SDK,
+// and for Fleetline's own.
+//
+//	func TestMyDaemon(t *testing.T) {
+//		g := fleetlinetest.Start(t)
+//		_, key := g.AddAccount("test")
+//		client, err := fleetline.Connect(t.Context(), g.URL, fleetline.Config{APIKey: key})
+//		...
+//		g.Publish(api.Target{All: true}, `{"hello":"machine"}`)
+//	}
+//
+// It is the real gateway with its embedded directory and broker, on free ports of 127.0.0.1 and in a
+// folder that is removed with the test. It starts in milliseconds.
+package fleetlinetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/internal/server"
+)
+
+// Config are the settings a test may want to change. Zero means the default of the gateway.
+type Config struct {
+	// Heartbeat is the time between two pings.
+	Heartbeat time.Duration
+	// TokenLife is how long a session token is good.
+	TokenLife time.Duration
+	// StoreMaxBytes bounds the store; 0: 256 MiB.
+	StoreMaxBytes int64
+	// DataDir keeps the gateway's data; empty: a folder that is removed with the test.
+	DataDir string
+	// Logger hears what the gateway logs; nil: nobody.
+	Logger *slog.Logger
+}
+
+// Gateway is a running gateway.
+type Gateway struct {
+	// URL is where machines connect.
+	URL string
+	// AdminURL is where the operators' API is; API calls it.
+	AdminURL string
+	API      *api.Client
+	// DataDir is where the gateway keeps its data.
+	DataDir string
+
+	t      testing.TB
+	config server.Config
+	server *server.Server
+	stop   context.CancelFunc
+	done   chan error
+}
+
+// Start starts a gateway that ends with the test.
+func Start(t testing.TB) *Gateway {
+	t.Helper()
+	return StartWith(t, Config{})
+}
+
+// StartWith starts a gateway with settings.
+func StartWith(t testing.TB, c Config) *Gateway {
+	t.Helper()
+	if c.DataDir == "" {
+		c.DataDir = t.TempDir()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.StoreMaxBytes == 0 {
+		c.StoreMaxBytes = 256 << 20
+	}
+	g := &Gateway{t: t, DataDir: c.DataDir, config: server.Config{
+		DataDir:       c.DataDir,
+		Addr:          "127.0.0.1:0",
+		AdminAddr:     "127.0.0.1:0",
+		Heartbeat:     c.Heartbeat,
+		TokenLife:     c.TokenLife,
+		StoreMaxBytes: c.StoreMaxBytes,
+		Drain:         2 * time.Second,
+		ShowFirstKey:  func(string, string) {}, // tests make their own accounts
+		Version:       "test",
+		Logger:        c.Logger,
+	}}
+	g.start()
+	t.Cleanup(g.Stop)
+	return g
+}
+
+func (g *Gateway) start() {
+	g.t.Helper()
+	s, err := server.Open(context.Background(), g.config)
+	if err != nil {
+		g.t.Fatalf("starting a gateway: %v", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	g.server, g.stop, g.done = s, stop, make(chan error, 1)
+	go func() { g.done <- errors.Join(s.Run(ctx), s.Close()) }() // Stop ends it and waits
+	g.URL, g.AdminURL = s.URL(), s.AdminURL()
+	g.config.Addr, g.config.AdminAddr = addrOf(g.URL), addrOf(g.AdminURL) // for a restart
+	if g.API, err = api.NewClient(g.AdminURL, string(s.AdminToken())); err != nil {
+		g.t.Fatalf("starting a gateway: %v", err)
+	}
+	g.waitReady()
+}
+
+func addrOf(url string) string {
+	_, addr, _ := strings.Cut(url, "://")
+	return addr
+}
+
+// waitReady returns when the gateway says that it is ready.
+func (g *Gateway) waitReady() {
+	g.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := g.API.Ready(context.Background())
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			g.t.Fatalf("starting a gateway: not ready after 10 s: %v", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Stop stops the gateway gracefully. Calling it again is nothing.
+func (g *Gateway) Stop() {
+	g.t.Helper()
+	if g.stop == nil {
+		return
+	}
+	g.stop()
+	g.stop = nil
+	g.API.Close()
+	if err := <-g.done; err != nil {
+		g.t.Errorf("stopping the gateway: %v", err)
+	}
+}
+
+// Restart stops the gateway and starts it again with the same data, on the same ports.
+func (g *Gateway) Restart() {
+	g.t.Helper()
+	g.Stop()
+	g.start()
+}
+
+// Server is the running program, for tests inside this module.
+func (g *Gateway) Server() *server.Server { return g.server }
+
+// AddAccount makes an account and returns its id and its key.
+func (g *Gateway) AddAccount(name string) (id, key string) {
+	g.t.Helper()
+	a, err := g.API.AddAccount(context.Background(), name)
+	if err != nil {
+		g.t.Fatalf("adding an account: %v", err)
+	}
+	return a.ID, string(a.APIKey)
+}
+
+// Publish stores a message of JSON text.
+func (g *Gateway) Publish(to api.Target, text string) api.Receipt {
+	g.t.Helper()
+	r, err := g.API.Publish(context.Background(), api.Message{To: to, Data: json.RawMessage(text)})
+	if err != nil {
+		g.t.Fatalf("publishing: %v", err)
+	}
+	return r
+}
