@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/fleetline/fleetline"
+	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/internal/server"
+	"github.com/fleetline/fleetline/internal/terminal"
+)
+
+// Exit codes. Programs depend on them.
+const (
+	exitOK      = 0 // also when a person ended it
+	exitFailure = 1
+	exitUse     = 2 // wrong flags, settings or arguments: nothing was started
+	exitDeleted = 3 // the machine was deleted
+	exitBadKey  = 4 // the gateway does not accept the key
+)
+
+// wrongUse marks an error of the command line or the settings.
+type wrongUse struct{ error }
+
+func (w wrongUse) Unwrap() error { return w.error }
+
+func useError(format string, args ...any) error { return wrongUse{fmt.Errorf(format, args...)} }
+
+// hinted adds what to do next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+func exitCode(err error) int {
+	var use wrongUse
+	var problems server.Problems
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return exitOK
+	case errors.Is(err, fleetline.ErrMachineDeleted):
+		return exitDeleted
+	case errors.Is(err, fleetline.ErrBadKey):
+		return exitBadKey
+	case errors.As(err, &use), errors.As(err, &problems):
+		return exitUse
+	}
+	return exitFailure
+}
+
+// fail prints err, if there is something to say, and returns its exit code.
+func (c *console) fail(err error) int {
+	code := exitCode(err)
+	if code != exitOK {
+		fmt.Fprint(c.err, explain(err))
+	}
+	return code
+}
+
+// explain says what is wrong: one line, or one for each problem, and what to do next.
+func explain(err error) string {
+	var problems server.Problems
+	if errors.As(err, &problems) && len(problems) > 1 {
+		text := fmt.Sprintf("fleetline: %d problems in the settings:\n", len(problems))
+		for _, p := range problems {
+			text += "  - " + terminal.Safe(p) + "\n"
+		}
+		return text
+	}
+	sentence, hint := sentenceOf(err)
+	text := "fleetline: " + terminal.Safe(sentence) + "\n"
+	if hint != "" {
+		text += "  hint: " + terminal.Safe(hint) + "\n"
+	}
+	return text
+}
+
+func sentenceOf(err error) (sentence, hint string) {
+	var refused *api.Error
+	var h hinted
+	var use wrongUse
+	switch {
+	case errors.As(err, &refused):
+		reasons := strings.Join(append([]string{refused.Detail}, refused.Reasons...), "; ")
+		return fmt.Sprintf("%s (%s)", reasons, refused.Code), refused.Hint
+	case errors.As(err, &h):
+		return err.Error(), h.hint
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return err.Error(), "is the gateway running? Name its data folder with --data-dir"
+	case errors.As(err, &use):
+		return err.Error(), "fleetline COMMAND --help shows how each command is used"
+	}
+	return err.Error(), ""
+}
