@@ -72,12 +72,22 @@ func (p *prover) run(ctx context.Context) {
 			return
 		case <-p.wake:
 		}
-		for p.round(ctx) > 0 {
-			if !sleep(ctx, proofPause) {
-				return
-			}
+		for p.round(ctx) > 0 && p.pause(ctx) {
 		}
 	}
+}
+
+// pause waits before the next read, but not when there is a new doubt: it may be settled at once.
+func (p *prover) pause(ctx context.Context) bool {
+	t := time.NewTimer(proofPause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-p.wake:
+	case <-t.C:
+	}
+	return true
 }
 
 // round reads once about everything in doubt and returns how much still is.
@@ -171,6 +181,9 @@ func (p *prover) endRotated(sessions []*session.Session, account directory.Accou
 	var others []*session.Session
 	for _, one := range sessions {
 		key := directory.Digest(one.Identity().Key)
+		if _, ended := one.Why(); ended {
+			continue
+		}
 		if account.Opens(key) {
 			others = append(others, one)
 			continue

@@ -5,12 +5,14 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/session"
 )
 
 func (k subjectKind) revocation() broker.RevocationKind {
@@ -74,36 +76,39 @@ func (g *Gateway) hear(e directory.Event, kind subjectKind) {
 // refused set first, so that a session entering the hub meanwhile finds it there.
 func (g *Gateway) cut(s subject, at time.Time) {
 	g.refused.add(s, at, g.revoker.until(at))
-	sessions := g.hub.OfMachine(s.id)
-	if s.kind == accountSubject {
-		sessions = g.hub.OfAccount(s.id)
-	}
-	for _, one := range sessions {
+	for _, one := range g.sessionsOf(s) {
 		one.Cut()
 	}
 	g.prover.add(s, true)
 }
 
-// hearRevocation takes a revocation from the log. This node may have made it itself: hearing it
-// twice is nothing.
+func (g *Gateway) sessionsOf(s subject) []*session.Session {
+	if s.kind == accountSubject {
+		return g.hub.OfAccount(s.id)
+	}
+	return g.hub.OfMachine(s.id)
+}
+
+// hearRevocation takes a revocation from the log. This node may have made it itself; then its
+// sessions are cut already, and doing it all again would only make another revocation.
 func (g *Gateway) hearRevocation(r broker.Revocation) {
 	s, ok := subjectOf(r)
 	if !ok {
 		return
 	}
 	g.refused.add(s, r.At, r.Until)
-	switch s.kind {
-	case machineSubject:
-		if g.hub.Count(s.id) > 0 {
-			g.cut(s, r.At)
-		}
-	case accountSubject:
-		if len(g.hub.OfAccount(s.id)) > 0 {
-			g.cut(s, r.At)
-		}
-	case keySubject:
+	if s.kind == keySubject {
 		account, _, _ := strings.Cut(s.id, "/")
 		g.prover.add(subject{accountSubject, account}, false)
+		return
+	}
+	g.cutIfLive(s, r.At)
+}
+
+// cutIfLive cuts what was not reported here but found to be deleted, unless that has been done.
+func (g *Gateway) cutIfLive(s subject, at time.Time) {
+	if slices.ContainsFunc(g.sessionsOf(s), func(one *session.Session) bool { return !one.IsCut() }) {
+		g.cut(s, at)
 	}
 }
 

@@ -104,7 +104,7 @@ func (g *Gateway) actOnAbsence(kind subjectKind, ids []string, verdicts []direct
 		s := subject{kind, ids[i]}
 		switch {
 		case v == directory.Deleted, v == directory.NotFound && believed:
-			g.cut(s, time.Now())
+			g.cutIfLive(s, time.Now())
 		case v == directory.NotFound:
 			g.log.Warn("absent from the directory without a report; sessions are sent away until there is proof", "kind", kind.String(), "id", s.id)
 			g.holdAll(s)
@@ -128,10 +128,7 @@ func isCredible(verdicts []directory.Verdict) bool {
 }
 
 func (g *Gateway) holdAll(s subject) {
-	sessions := g.hub.OfMachine(s.id)
-	if s.kind == accountSubject {
-		sessions = g.hub.OfAccount(s.id)
-	}
+	sessions := g.sessionsOf(s)
 	for _, one := range sessions {
 		one.Cut()
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -249,4 +252,60 @@ func onlyAccount(t *testing.T, g *fleetlinetest.Gateway) string {
 		t.Fatalf("accounts %v, %v", all, err)
 	}
 	return all[len(all)-1].ID
+}
+
+// A machine that does not answer the close stays in the hub for a while. Its revocation comes back
+// through the log meanwhile, and must not be taken for news.
+func TestADeletionIsWrittenIntoTheLogOnce(t *testing.T) {
+	g := fleetlinetest.Start(t)
+	account, key := g.AddAccount("a")
+	_, hello := login(t, g.URL, withHWID(key, "deleted"))
+	login(t, g.URL, withHWID(key, "rotated"))
+	deleteMachine(t, g, hello.text("machineId"))
+	awaitRevocations(t, g, 1)
+	if _, err := g.API.RotateKey(t.Context(), account, 0); err != nil {
+		t.Fatal(err)
+	}
+	awaitRevocations(t, g, 2)
+}
+
+// awaitRevocations waits until n revocations were written, and then as many entries of the log again
+// as would show one more.
+func awaitRevocations(t *testing.T, g *fleetlinetest.Gateway, n int) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for revocations(t, g) < n && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for range 200 {
+		g.Publish(api.Target{All: true}, `0`)
+	}
+	if got := revocations(t, g); got != n {
+		t.Errorf("%d revocations were written, want %d", got, n)
+	}
+}
+
+func revocations(t *testing.T, g *fleetlinetest.Gateway) int {
+	t.Helper()
+	req, err := http.NewRequest("GET", g.AdminURL+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+string(g.Server().AdminToken()))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	_, rest, ok := strings.Cut(string(text), "\nfleetline_broker_revocations_total ")
+	if !ok {
+		t.Fatal("the metric is not there")
+	}
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
