@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -176,6 +177,9 @@ func (w *world) trim() {
 			continue
 		}
 		stream, err := w.b.engine.js.Stream(w.tb.Context(), f.stream())
+		if f.Ended && errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue // the broker has just removed it
+		}
 		if err == nil && f.Ended {
 			err = stream.Purge(w.tb.Context())
 		} else if err == nil {

@@ -89,6 +89,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		JetStream:    s.broker.JetStream(),
 		Installation: s.broker.Installation(),
 		BucketBytes:  s.broker.BucketBytes(),
+		Sync:         s.broker.SyncBucket,
 		Logger:       s.log,
 	})
 	return err

@@ -87,7 +87,10 @@ func (a *Accounts) add(ctx context.Context, name string, key directory.Key) (id 
 		Name: name, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 		Keys: []keyRecord{{Digest: digest(key.Digest())}},
 	}
-	return id, a.bucket.update(ctx, id, encode(record), 0)
+	if err := a.bucket.update(ctx, id, encode(record), 0); err != nil {
+		return "", err
+	}
+	return id, a.bucket.harden()
 }
 
 // ListAccounts returns the accounts that exist, in order of id.
@@ -101,7 +104,11 @@ func (a *Accounts) ListAccounts(context.Context) ([]directory.Account, error) {
 // Rotate gives the account a new key.
 func (a *Accounts) Rotate(ctx context.Context, id string, grace time.Duration) (directory.Key, error) {
 	key := newKey()
-	if err := a.rotate(ctx, id, key, grace); err != nil {
+	err := a.rotate(ctx, id, key, grace)
+	if err == nil {
+		err = a.bucket.harden()
+	}
+	if err != nil {
 		return "", fmt.Errorf("rotating a key: %w", err)
 	}
 	return key, nil
@@ -158,6 +165,9 @@ func (a *Accounts) deleteAccount(ctx context.Context, id string) error {
 		}
 		return r, nil
 	})
+	if err == nil {
+		err = a.bucket.harden()
+	}
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type bucket struct {
 	log  *slog.Logger
 	room int64           // bytes, beyond which nothing new is taken in
 	life context.Context // ends with the directory
+	sink func(bucket string) error
 
 	live    atomic.Bool
 	weighed atomic.Int64 // bytes that the leader told of, last
@@ -51,6 +52,19 @@ type bucket struct {
 	following  bool          // there is a tail that has caught up once
 	err        error         // why it is not live
 	waiting    *question     // the next one to be asked
+}
+
+// harden returns when what was written is on the disk. It comes after readers and watchers have seen
+// the change: they need not wait, only whoever is promised that it lasts.
+func (b *bucket) harden() error {
+	if b.sink == nil {
+		return nil
+	}
+	if err := b.sink(b.name); err != nil {
+		b.log.Error("a change is in force, but may not outlive a power failure", "err", err)
+		return directory.ErrUnavailable
+	}
+	return nil
 }
 
 // openBucket makes the bucket, or changes it to what is wanted now.
@@ -73,7 +87,7 @@ func openBucket(ctx, life context.Context, c Config, name string, book book, fee
 	}
 	return &bucket{
 		name: name, js: c.JetStream, kv: kv, book: book, feed: feed, log: c.Logger.With("bucket", name),
-		room: size - size/10, life: life,
+		room: size - size/10, life: life, sink: c.Sync,
 		turn: make(chan struct{}, 1), changed: make(chan struct{}), err: errLoading,
 	}, nil
 }

@@ -21,6 +21,9 @@ type Config struct {
 	// BucketBytes bounds each of the two buckets. The last tenth is kept for deletions. A bucket
 	// that has been larger stays so. 0: 64 MiB.
 	BucketBytes int64
+	// Sync hands a bucket to the disk itself: changes that must outlive a power failure wait for it.
+	// nil: they do not.
+	Sync func(bucket string) error
 	// Replicas is how many nodes of a cluster store each record. 0: 1.
 	Replicas int
 	Logger   *slog.Logger

@@ -101,7 +101,11 @@ func (m *Machines) List(_ context.Context, f directory.MachineFilter) ([]directo
 // Delete deletes a machine for good. It stays deleted for all keys that open its account now; if the
 // account is kept elsewhere, for the key it came with last.
 func (m *Machines) Delete(ctx context.Context, id string) error {
-	if err := m.remove(ctx, id); err != nil {
+	err := m.remove(ctx, id)
+	if err == nil {
+		err = m.bucket.harden()
+	}
+	if err != nil {
 		return fmt.Errorf("deleting machine %s: %w", id, err)
 	}
 	return nil
@@ -144,7 +148,7 @@ func (m *Machines) deleteAll(ctx context.Context, account string) error {
 			return fmt.Errorf("deleting its machines: %w", err) // one is enough: they share the cause
 		}
 	}
-	return nil
+	return m.bucket.harden()
 }
 
 // Readmit lets a deleted machine live again.
