@@ -134,7 +134,7 @@ type Message struct {
 
 // Receipt says where a message lies in the log. A live message has no position.
 type Receipt struct {
-	ID        string `json:"id,omitempty" doc:"The message's id, if it was given one."`
+	ID        string `json:"id,omitempty" doc:"The publisher's id, or one made for the message."`
 	Epoch     string `json:"epoch,omitempty" doc:"The life of the log that seq counts in."`
 	Seq       uint64 `json:"seq,omitempty"`
 	Duplicate bool   `json:"duplicate,omitempty" doc:"A message with this id was stored before; this is its position."`

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -124,7 +125,8 @@ func (w *waitingRoom) late(t time.Time) []*conn {
 	for n < len(w.queue) && !w.queue[n].opened.After(t) {
 		n++
 	}
-	late := w.queue[:n:n]
+	late := slices.Clone(w.queue[:n])
+	clear(w.queue[:n]) // what has left must not be kept alive by the queue's array
 	w.queue = w.queue[n:]
 	return late
 }

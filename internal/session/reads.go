@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,8 +48,8 @@ func (r *reads) take() []*Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := min(len(r.waiting), readBatch)
-	batch := append([]*Session(nil), r.waiting[:n]...)
-	r.waiting = append(r.waiting[:0], r.waiting[n:]...)
+	batch := slices.Clone(r.waiting[:n])
+	r.waiting = slices.Delete(r.waiting, 0, n)
 	if len(r.waiting) > 0 {
 		r.signal()
 	}
