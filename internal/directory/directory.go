@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/fleetline/fleetline/wire"
 )
 
 // Verdict is what a directory knows of one thing it was asked about.
@@ -91,15 +93,7 @@ type Accounts interface {
 }
 
 // MachineInfo is what a machine says of itself.
-type MachineInfo struct {
-	Hostname string `json:"hostname,omitempty"`
-	OS       string `json:"os,omitempty"`
-	Arch     string `json:"arch,omitempty"`
-	CPUCores uint64 `json:"cpuCores,omitempty"`
-	RAMBytes uint64 `json:"ramBytes,omitempty"`
-	HWID     string `json:"hwid,omitempty"`
-	Version  string `json:"version,omitempty"`
-}
+type MachineInfo = wire.MachineInfo
 
 // Machine is one enrolled installation.
 type Machine struct {

@@ -151,6 +151,18 @@ func TestMessagesOverTheRateAreAnsweredOnceAndThenEndTheSession(t *testing.T) {
 	})
 }
 
+func TestAGoodbyeIsTakenOverAnyRate(t *testing.T) {
+	inSite(t, func(s *site) {
+		p := s.dial()
+		s.login(p, authV1("key-a", "hw"))
+		for range messageBurst + 1 {
+			s.say(p, `{"type":"hello"}`)
+		}
+		s.say(p, `{"type":"disconnect"}`)
+		s.wantEnd(p, `{"type":"error","message":"Rate limit exceeded.`, 1000)
+	})
+}
+
 func TestFailedAttemptsAreLimitedAndGoodKeysAreNot(t *testing.T) {
 	inSite(t, func(s *site) {
 		for range failuresPerKey {

@@ -25,8 +25,12 @@ func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
 		return
 	}
 	frame, err := wire.ParseUp(payload)
-	if _, ok := frame.(wire.Pong); ok {
-		return // that bytes came is all a pong has to say
+	switch frame.(type) {
+	case wire.Pong:
+		return // that bytes came is all it has to say
+	case wire.Disconnect:
+		s.End(nil, session.Ending{Code: wire.CloseNormal, Reason: "disconnect"})
+		return
 	}
 	if !g.withinRate(c, s) {
 		return
@@ -41,8 +45,6 @@ func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
 		g.news(s, &info)
 	case wire.Unserved:
 		g.answer(s, wire.CodeUnsupported, "This gateway does not take "+f.Type+" from machines yet.", 0)
-	case wire.Disconnect:
-		s.End(nil, session.Ending{Code: wire.CloseNormal, Reason: "disconnect"})
 	}
 }
 
