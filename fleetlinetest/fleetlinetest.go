@@ -32,6 +32,8 @@ type Config struct {
 	Heartbeat time.Duration
 	// TokenLife is how long a session token is good.
 	TokenLife time.Duration
+	// MaxFrameUp and MaxFrameDown bound frames from and to machines, in bytes.
+	MaxFrameUp, MaxFrameDown int
 	// StoreMaxBytes bounds the store; 0: 256 MiB.
 	StoreMaxBytes int64
 	// DataDir keeps the gateway's data; empty: a folder that is removed with the test.
@@ -81,6 +83,8 @@ func StartWith(t testing.TB, c Config) *Gateway {
 		AdminAddr:     "127.0.0.1:0",
 		Heartbeat:     c.Heartbeat,
 		TokenLife:     c.TokenLife,
+		MaxFrameUp:    c.MaxFrameUp,
+		MaxFrameDown:  c.MaxFrameDown,
 		StoreMaxBytes: c.StoreMaxBytes,
 		Drain:         2 * time.Second,
 		ShowFirstKey:  func(string, string) {}, // tests make their own accounts

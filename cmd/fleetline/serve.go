@@ -21,6 +21,8 @@ type serveCmd struct {
 	AdminHosts     []string `env:"FLEETLINE_ADMIN_HOSTS" placeholder:"NAME" help:"Further names by which the operators' API is called."`
 	DataDir        string   `env:"FLEETLINE_DATA_DIR,STATE_DIRECTORY" default:"fleetline-data" placeholder:"DIR" help:"Folder that everything is kept in."`
 	Heartbeat      duration `env:"FLEETLINE_HEARTBEAT" default:"30s" help:"Time between two pings."`
+	MaxFrameUp     number   `env:"FLEETLINE_MAX_FRAME_UP" default:"65536" placeholder:"BYTES" help:"Largest frame from a machine."`
+	MaxFrameDown   number   `env:"FLEETLINE_MAX_FRAME_DOWN" default:"1048576" placeholder:"BYTES" help:"Largest frame to a machine; messages must fit it."`
 	TokenLife      duration `env:"FLEETLINE_TOKEN_LIFE" default:"15m" help:"How long a session token is good."`
 	StoreMaxBytes  number   `env:"FLEETLINE_STORE_MAX_BYTES" default:"0" placeholder:"BYTES" help:"Bound of the store; 0 is half of the free disk."`
 	SyncAlways     yesNo    `env:"FLEETLINE_SYNC_ALWAYS" help:"Write every message to the disk itself before it is acknowledged."`
@@ -75,6 +77,8 @@ func (s *serveCmd) config(c *console) (server.Config, error) {
 		DatabaseURL:       secret("DATABASE_URL"),
 		NATSURL:           secret("NATS_URL"),
 		Heartbeat:         s.Heartbeat.value,
+		MaxFrameUp:        int(s.MaxFrameUp.value),
+		MaxFrameDown:      int(s.MaxFrameDown.value),
 		TokenLife:         s.TokenLife.value,
 		StoreMaxBytes:     s.StoreMaxBytes.value,
 		SyncAlways:        s.SyncAlways.value,
@@ -116,6 +120,8 @@ func (s *serveCmd) problems() (p server.Problems) {
 	for _, setting := range []struct{ name, problem string }{
 		{"PORT", port},
 		{"FLEETLINE_HEARTBEAT", s.Heartbeat.problem},
+		{"FLEETLINE_MAX_FRAME_UP", s.MaxFrameUp.problem},
+		{"FLEETLINE_MAX_FRAME_DOWN", s.MaxFrameDown.problem},
 		{"FLEETLINE_TOKEN_LIFE", s.TokenLife.problem},
 		{"FLEETLINE_STORE_MAX_BYTES", s.StoreMaxBytes.problem},
 		{"FLEETLINE_SYNC_ALWAYS", s.SyncAlways.problem},

@@ -50,11 +50,11 @@ type Config struct {
 const (
 	defaultMaxAge = 24 * time.Hour
 	defaultWindow = 64 << 20
-	// frameRoom is what a data frame holds beside the data: its names, a position and an id of which
+	// FrameRoom is what a data frame holds beside the data: its names, a position and an id of which
 	// every byte is escaped.
-	frameRoom = 2 << 10
+	FrameRoom = 2 << 10
 	// defaultMaxData fits the frames that gateways send by default.
-	defaultMaxData = wire.MaxDown - frameRoom
+	defaultMaxData = wire.MaxDown - FrameRoom
 	// dedupeWindow is how long a publisher's id is remembered.
 	dedupeWindow = 10 * time.Minute
 	syncInterval = 10 * time.Second

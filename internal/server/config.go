@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/token"
+	"github.com/fleetline/fleetline/wire"
 )
 
 // Secret is a setting that must not be seen. It prints as ***.
@@ -41,6 +42,10 @@ type Config struct {
 	NATSURL     string
 	// Heartbeat is the time between two pings. 0: 30 s.
 	Heartbeat time.Duration
+	// MaxFrameUp and MaxFrameDown bound frames from and to machines, in bytes of payload; messages
+	// must fit a frame. 0: 64 KiB and 1 MiB.
+	MaxFrameUp   int
+	MaxFrameDown int
 	// TokenLife is how long a session token is good. 0: 15 min.
 	TokenLife time.Duration
 	// StoreMaxBytes bounds the store. 0: half the free disk.
@@ -79,6 +84,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 30 * time.Second
+	}
+	if c.MaxFrameUp == 0 {
+		c.MaxFrameUp = wire.MaxUp
+	}
+	if c.MaxFrameDown == 0 {
+		c.MaxFrameDown = wire.MaxDown
 	}
 	if c.TokenLife == 0 {
 		c.TokenLife = 15 * time.Minute
@@ -171,12 +182,25 @@ func (c Config) checkPlaces() (p Problems) {
 	return append(p, c.checkNumbers()...)
 }
 
+// Bounds of the frame limits: an auth frame with a key of the longest kind must fit, and so must what
+// the log takes as one message.
+const (
+	leastFrame = 16 << 10
+	mostFrame  = 4 << 20
+)
+
 func (c Config) checkNumbers() (p Problems) {
 	if c.Heartbeat < time.Second || c.Heartbeat > 10*time.Minute {
 		p = append(p, fmt.Sprintf("FLEETLINE_HEARTBEAT %s: choose between 1s and 10m", c.Heartbeat))
 	}
 	if c.TokenLife < time.Second || c.TokenLife > 24*time.Hour {
 		p = append(p, fmt.Sprintf("the token life %s: choose between 1s and 24h", c.TokenLife))
+	}
+	if c.MaxFrameUp < leastFrame || c.MaxFrameUp > mostFrame {
+		p = append(p, fmt.Sprintf("FLEETLINE_MAX_FRAME_UP %d: choose between %d and %d bytes", c.MaxFrameUp, leastFrame, mostFrame))
+	}
+	if c.MaxFrameDown < leastFrame || c.MaxFrameDown > mostFrame {
+		p = append(p, fmt.Sprintf("FLEETLINE_MAX_FRAME_DOWN %d: choose between %d and %d bytes", c.MaxFrameDown, leastFrame, mostFrame))
 	}
 	if c.StoreMaxBytes < 0 {
 		p = append(p, "FLEETLINE_STORE_MAX_BYTES is negative")

@@ -78,6 +78,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		Dir:        filepath.Join(s.config.DataDir, storeDir),
 		MaxBytes:   s.config.StoreMaxBytes,
 		SyncAlways: s.config.SyncAlways,
+		MaxData:    s.config.MaxFrameDown - broker.FrameRoom,
 		Sessions:   s.sessions,
 		Logger:     s.log,
 		Registerer: s.registry,
@@ -144,7 +145,7 @@ func (s *Server) openGateway(context.Context) error {
 		Machines:    s.directory.Machines(),
 		Tokens:      tokens,
 		NewEngine: func(h socket.Handler) (socket.Engine, error) {
-			return socket.NewPortable(socket.Config{Handler: h, Logger: s.log, Registerer: s.registry})
+			return socket.NewPortable(socket.Config{Handler: h, MaxFrame: s.config.MaxFrameUp, Logger: s.log, Registerer: s.registry})
 		},
 		Logger:         s.log,
 		Heartbeat:      s.config.Heartbeat,
@@ -189,6 +190,7 @@ func (s *Server) newAdmin() (*admin.Admin, error) {
 		Ready:        s.gateway.NotReady,
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Hosts:        s.config.AdminHosts,
+		MaxFrame:     s.config.MaxFrameDown,
 		Registerer:   s.registry,
 		Logger:       s.log,
 	})
