@@ -95,6 +95,7 @@ type rows struct {
 	machines map[string]directory.Machine
 	outage   bool
 	hold     chan struct{} // a lookup waits for it to close
+	slow     chan struct{} // and a check for this
 	news     [2]chan directory.Event
 }
 
@@ -134,19 +135,28 @@ func (r accountRows) Lookup(ctx context.Context, keys []directory.Key) []directo
 			}
 		}
 	}
-	if hold := r.hold; hold != nil {
-		r.mu.Unlock()
-		select {
-		case <-hold:
-		case <-ctx.Done():
-			answers = make([]directory.AccountAnswer, len(keys))
-		}
-		r.mu.Lock()
+	if !r.waitLocked(ctx, r.hold) {
+		return make([]directory.AccountAnswer, len(keys))
 	}
 	return answers
 }
 
-func (r accountRows) Check(_ context.Context, ids []string) []directory.AccountAnswer {
+// waitLocked is how long an answer is on its way after the rows were read; false if it never came.
+func (r *rows) waitLocked(ctx context.Context, hold chan struct{}) bool {
+	if hold == nil {
+		return true
+	}
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	select {
+	case <-hold:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r accountRows) Check(ctx context.Context, ids []string) []directory.AccountAnswer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answers := make([]directory.AccountAnswer, len(ids))
@@ -158,6 +168,9 @@ func (r accountRows) Check(_ context.Context, ids []string) []directory.AccountA
 		if a, ok := r.accounts[id]; ok {
 			answers[i] = directory.AccountAnswer{Verdict: directory.Found, Account: a}
 		}
+	}
+	if !r.waitLocked(ctx, r.slow) {
+		return make([]directory.AccountAnswer, len(ids))
 	}
 	return answers
 }

@@ -84,6 +84,20 @@ func TestDeletingAnAccountEndsAllItsMachines(t *testing.T) {
 	})
 }
 
+func TestAReadThatBeganBeforeTheDeletionProvesNothing(t *testing.T) {
+	inSite(t, func(s *site) {
+		p := s.dial()
+		s.login(p, authV1("key-a", "hw"))
+		slow := make(chan struct{})
+		s.rows.set(func() { s.rows.slow = slow })
+		s.report(accountSubject, directory.Event{Kind: directory.Changed, ID: "a"}) // a read is on its way: found
+		s.rows.set(func() { delete(s.rows.accounts, "a") })
+		s.report(accountSubject, directory.Event{Kind: directory.Gone, ID: "a"})
+		close(slow)
+		s.wantEnd(p, deletedFrameText, 4500)
+	})
+}
+
 func TestAChangedKeyEndsTheSessionsOfTheOldOne(t *testing.T) {
 	inSite(t, func(s *site) {
 		p := s.dial()

@@ -34,6 +34,8 @@ type doubt struct {
 	gone bool
 	// reported is when the gateway heard of it.
 	reported time.Time
+	// unread: something was reported that no read which has begun can know of.
+	unread bool
 }
 
 func newProver(g *Gateway) *prover {
@@ -49,7 +51,7 @@ func (p *prover) add(s subject, gone bool) {
 		d = &doubt{deadline: now.Add(proofTimeout), reported: now}
 		p.pending[s] = d
 	}
-	d.gone = d.gone || gone
+	d.gone, d.unread = d.gone || gone, true
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -113,7 +115,8 @@ func (p *prover) round(ctx context.Context) int {
 func (p *prover) doubts() (machines, accounts []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s := range p.pending {
+	for s, d := range p.pending {
+		d.unread = false
 		if s.kind == machineSubject {
 			machines = append(machines, s.id)
 		} else {
@@ -128,7 +131,7 @@ func (p *prover) close(s subject, v directory.Verdict) (d doubt, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found := p.pending[s]
-	if found == nil || v == directory.Unavailable && time.Now().Before(found.deadline) {
+	if found == nil || found.unread || v == directory.Unavailable && time.Now().Before(found.deadline) {
 		return doubt{}, false
 	}
 	delete(p.pending, s)
