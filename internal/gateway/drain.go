@@ -35,9 +35,16 @@ func (g *Gateway) Drain(ctx context.Context) {
 
 // sendElsewhere ends all sessions with a spread delay.
 func (g *Gateway) sendElsewhere() {
-	sessions := g.hub.All()
-	window := min(max(drainLeast, time.Duration(len(sessions))*time.Second/drainRate), drainMost)
-	for _, s := range sessions {
+	end := g.elsewhere()
+	for _, s := range g.hub.All() {
+		end(s)
+	}
+}
+
+// elsewhere ends a session so that all that are here now come back one after the other.
+func (g *Gateway) elsewhere() func(*session.Session) {
+	window := min(max(drainLeast, time.Duration(g.hub.Len())*time.Second/drainRate), drainMost)
+	return func(s *session.Session) {
 		reason := wire.CloseReason(wire.CodeDrain, time.Millisecond+rand.N(window))
 		s.End(nil, session.Ending{Code: wire.CloseRestart, Reason: reason})
 	}

@@ -19,10 +19,8 @@ func (g *Gateway) tail(ctx context.Context) error {
 			g.hub.Pass(e.Position())
 			g.hearRevocation(*e.Revocation)
 		case e.Kind == broker.Break:
-			// Nobody here can vouch for what lies before: each machine asks with its own position.
-			g.hub.Pass(e.Position())
 			g.log.Warn("the log was interrupted; sessions are sent to come back with their positions", "position", e.Position())
-			g.sendElsewhere()
+			g.hub.Break(e.Position(), g.elsewhere())
 		default:
 			g.hub.Pass(e.Position())
 		}

@@ -3,12 +3,14 @@ package session_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,8 +46,8 @@ func TestEveryMessageIsDeliveredInOrderOnceOrCoveredByATrueGap(t *testing.T) {
 	}
 	w.settle()
 	w.close()
-	t.Logf("%d messages, %d delivered, %d gaps, %d positions not recovered, %d restarts, trimmed to %d of %d",
-		len(w.published), w.delivered, w.gaps, w.unrecovered, w.restarts, w.trimmed, w.last())
+	t.Logf("%d messages, %d delivered, %d gaps, %d positions not recovered, %d restarts, %d breaks, trimmed to %d of %d",
+		len(w.published), w.delivered, w.gaps, w.unrecovered, w.restarts, w.breaks.Load(), w.trimmed, w.last())
 	if w.gaps == 0 || w.restarts == 0 || w.delivered == 0 {
 		t.Error("the run did not reach everything it is meant to test")
 	}
@@ -85,6 +87,8 @@ type fleet struct {
 
 	delivered, gaps, unrecovered, restarts int
 
+	breaks atomic.Int64
+
 	mu       sync.Mutex
 	sessions map[socket.ID]*session.Session
 }
@@ -105,9 +109,13 @@ func (w *fleet) open() {
 	w.stopTail = stop
 	w.tail.Go(func() { // until stopTail
 		_ = w.broker.Tail(ctx, func(e *broker.Entry) {
-			if e.Kind == broker.Data {
+			switch e.Kind {
+			case broker.Data:
 				w.hub.Deliver(session.Target(e.Target), e)
-			} else {
+			case broker.Break:
+				w.breaks.Add(1)
+				w.hub.Break(e.Position(), func(s *session.Session) { s.End(nil, session.Ending{Code: 1012}) })
+			default:
 				w.hub.Pass(e.Position())
 			}
 		})
@@ -175,6 +183,8 @@ func (w *fleet) act() {
 	case n < 990:
 		if m.peer != nil {
 			w.read(m, w.rng.IntN(5))
+		}
+		if m.peer != nil {
 			m.peer.Drop()
 			m.peer = nil
 		}
@@ -275,11 +285,16 @@ func (w *fleet) read(m *machine, n int) {
 		if m.peer == nil {
 			return
 		}
+		_, ended := m.peer.Closure()
 		payload, ok := m.peer.Next()
-		if !ok {
+		switch {
+		case ok:
+			w.check(m, payload)
+		case ended:
+			m.peer = nil // it comes back later
+		default:
 			return
 		}
-		w.check(m, payload)
 	}
 }
 
@@ -344,6 +359,12 @@ func (w *fleet) settle() {
 			ctx, cancel := context.WithDeadline(context.Background(), deadline)
 			payload, err := m.peer.Read(ctx)
 			cancel()
+			var closed *socket.CloseError
+			if errors.As(err, &closed) {
+				w.connect(m)
+				m.peer.SetRoom(socket.Room{Bytes: 1 << 20, Frames: 1000})
+				continue
+			}
 			if err != nil {
 				p, _ := w.expected(m)
 				w.t.Errorf("%s at %d: %d never came: %v", m.name, m.pos, p.seq, err)

@@ -139,6 +139,18 @@ func (h *Hub) Pass(position uint64) {
 	h.finished.Store(position)
 }
 
+// Break moves to a position of the log that does not follow the one before: end must end each session
+// it is given, for what lies between may be missing, and only a read from the machine's own position
+// can tell. As with a message, begun moves first and finished last: whoever enters meanwhile is
+// given to end or starts behind the break, and no ping says that the missing was handed over.
+func (h *Hub) Break(position uint64, end func(*Session)) {
+	h.begun.Store(position)
+	for _, s := range h.All() {
+		end(s)
+	}
+	h.finished.Store(position)
+}
+
 // Begun is where a session that has entered starts if it wants what comes from now on.
 func (h *Hub) Begun() uint64 { return h.begun.Load() }
 
