@@ -129,10 +129,12 @@ type MachineAnswer struct {
 	Machine Machine
 }
 
-// Seen is news of a machine: when it was last connected and, if it sent any, its info.
+// Seen is news of a machine: when it was last connected, whether it is now and, if it sent any, its
+// info.
 type Seen struct {
 	MachineID string
 	At        time.Time
+	Online    bool
 	Info      *MachineInfo
 }
 
@@ -144,6 +146,9 @@ type Machines interface {
 	Check(ctx context.Context, ids []string) []MachineAnswer
 	// Seen stores news of machines. It is best effort and never decides anything.
 	Seen(ctx context.Context, news []Seen) error
+	// DeleteAll deletes every machine of an account that was deleted elsewhere, so that each of them
+	// is told so whenever it comes back. Doing it again finishes what was cut short.
+	DeleteAll(ctx context.Context, accountID string) error
 	// Watch is as in Accounts.
 	Watch(ctx context.Context, report func(Event)) error
 }
@@ -195,11 +200,15 @@ const (
 	Changed
 )
 
-// Event is one report of a Watch. Err says why changes were Lost.
+// Event is one report of a Watch.
 type Event struct {
 	Kind EventKind
 	ID   string
-	Err  error
+	// Asked marks a deletion that was asked for through this installation's own operators' side.
+	// Others may be somebody's mistake, and too many of them at once are held.
+	Asked bool
+	// Err says why changes were Lost.
+	Err error
 }
 
 // Errors of the operators' side.
@@ -211,3 +220,14 @@ var (
 	// ErrFull refuses what is new; deletions go on.
 	ErrFull = errors.New("the directory's store is full")
 )
+
+// Elsewhere is ErrManagedElsewhere with the statement that does what was asked for.
+type Elsewhere struct{ Statement string }
+
+func (e Elsewhere) Error() string { return ErrManagedElsewhere.Error() }
+
+// Is makes it an ErrManagedElsewhere.
+func (e Elsewhere) Is(target error) bool { return target == ErrManagedElsewhere }
+
+// Hint tells people the statement.
+func (e Elsewhere) Hint() string { return "Run this in the database: " + e.Statement }

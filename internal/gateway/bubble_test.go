@@ -218,6 +218,8 @@ func (r machineRows) Check(_ context.Context, ids []string) []directory.MachineA
 
 func (r machineRows) Seen(context.Context, []directory.Seen) error { return nil }
 
+func (r machineRows) DeleteAll(context.Context, string) error { return nil }
+
 func (r machineRows) Watch(ctx context.Context, report func(directory.Event)) error {
 	return r.watch(ctx, 1, report)
 }

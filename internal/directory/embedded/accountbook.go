@@ -80,10 +80,10 @@ func (b *accountBook) apply(id string, value []byte, revision uint64) {
 	now := b.read(was, value, revision)
 	b.file(was, now)
 	if kind := accountChange(was, now, time.Now()); kind != 0 {
-		b.feed.push(directory.Event{Kind: kind, ID: id})
+		b.feed.push(directory.Event{Kind: kind, ID: id, Asked: now.state == deleted})
 	} else if was.revision == 0 && now.state == deleted {
 		// It came and went at another node before this one read of it.
-		b.feed.pushIfLive(directory.Event{Kind: directory.Gone, ID: id})
+		b.feed.pushIfLive(directory.Event{Kind: directory.Gone, ID: id, Asked: true})
 	}
 }
 

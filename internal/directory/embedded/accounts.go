@@ -156,7 +156,7 @@ func (a *Accounts) deleteAccount(ctx context.Context, id string) error {
 	} else if v == directory.Unavailable {
 		return directory.ErrUnavailable
 	}
-	if err := a.machines.deleteAll(ctx, id); err != nil {
+	if err := a.machines.DeleteAll(ctx, id); err != nil {
 		return err
 	}
 	err := a.change(ctx, id, func(r accountRecord) (accountRecord, error) {
@@ -171,7 +171,7 @@ func (a *Accounts) deleteAccount(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.machines.deleteAll(ctx, id)
+	return a.machines.DeleteAll(ctx, id)
 }
 
 // attempts bounds how often a write is tried again because the record changed meanwhile. Each try

@@ -117,7 +117,7 @@ func TestADeletionIsKnownAndReportedWhenDeleteReturns(t *testing.T) {
 	if err := here.Machines().Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if waiting := feed.drain(w); !slices.Equal(waiting, []directory.Event{{Kind: directory.Gone, ID: id}}) {
+	if waiting := feed.drain(w); !slices.Equal(waiting, []directory.Event{{Kind: directory.Gone, ID: id, Asked: true}}) {
 		t.Errorf("when Delete returns, %v waits for a watcher", waiting)
 	}
 	expectVerdicts(t, here.Machines().Check(t.Context(), []string{id}), directory.Deleted)

@@ -75,7 +75,7 @@ func (b *machineBook) apply(key string, value []byte, revision uint64) {
 	for _, l := range now.record.Lives {
 		if l.isDeleted() && was.record.find(l.ID) < 0 {
 			// It came and went at another node before this one read of it.
-			b.feed.pushIfLive(directory.Event{Kind: directory.Gone, ID: l.ID})
+			b.feed.pushIfLive(directory.Event{Kind: directory.Gone, ID: l.ID, Asked: true})
 		}
 	}
 }
@@ -153,7 +153,7 @@ func machineChanges(was, now *slot) []directory.Event {
 		lives := i >= 0 && !now.record.Lives[i].isDeleted()
 		switch {
 		case !l.isDeleted() && !lives:
-			events = append(events, directory.Event{Kind: directory.Gone, ID: l.ID})
+			events = append(events, directory.Event{Kind: directory.Gone, ID: l.ID, Asked: i >= 0})
 		case l.isDeleted() && lives:
 			events = append(events, directory.Event{Kind: directory.Changed, ID: l.ID})
 		}

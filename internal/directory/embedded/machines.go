@@ -135,8 +135,9 @@ func (m *Machines) keysOf(account string) []digest {
 	return keys
 }
 
-// deleteAll deletes the machines of an account.
-func (m *Machines) deleteAll(ctx context.Context, account string) error {
+// DeleteAll deletes the machines of an account: each stays deleted for the keys that open its account
+// now or, if the account is kept elsewhere, for the key it came with last.
+func (m *Machines) DeleteAll(ctx context.Context, account string) error {
 	if err := m.bucket.sync(ctx); err != nil {
 		return unavailable(err)
 	}
