@@ -126,7 +126,7 @@ func TestTenThousandSessionsAddNoGoroutine(t *testing.T) {
 		w.connect(Identity{Machine: fmt.Sprint(i), Account: "a"}, 0)
 	}
 	w.publish(Target{})
-	if after := runtime.NumGoroutine(); after != before {
+	if after := runtime.NumGoroutine(); after > before { // one of the test before may have ended meanwhile
 		t.Errorf("%d goroutines with 10,000 sessions, %d without", after, before)
 	}
 	if err := w.hub.Check(); err != nil {
