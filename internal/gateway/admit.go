@@ -52,6 +52,7 @@ func (g *Gateway) admit(a *applicant, who identity) {
 		hello.Welcome = g.welcome(s, expires, after, recovered)
 	}
 	s.Start(prepare(hello), after, g.refreshTime(expires))
+	g.news(s, nil)
 	g.metrics.admitted.Inc()
 	g.log.Info("machine connected", "machine", who.machine, "account", who.account, "session", s.ID(), "addr", a.conn.peer.Addr, "token", a.hasToken())
 }
@@ -138,7 +139,7 @@ func (g *Gateway) end(s *session.Session, b goodbye) {
 // gone forgets a session whose connection has closed.
 func (g *Gateway) gone(s *session.Session, how socket.Closure) {
 	g.hub.Leave(s)
-	g.seen.add(directory.Seen{MachineID: s.Identity().Machine, At: time.Now()})
+	g.news(s, nil)
 	code, reason := how.Code, how.Reason
 	if why, ended := s.Why(); ended {
 		code, reason = uint16(why.Code), why.Reason

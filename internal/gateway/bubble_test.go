@@ -96,6 +96,9 @@ type rows struct {
 	outage   bool
 	hold     chan struct{} // a lookup waits for it to close
 	slow     chan struct{} // and a check for this
+	lookups  int           // how often keys were looked up
+	checks   [][]string    // the ids of each check of accounts
+	buried   []string      // accounts whose machines were deleted
 	news     [2]chan directory.Event
 }
 
@@ -123,6 +126,7 @@ type accountRows struct{ *rows }
 func (r accountRows) Lookup(ctx context.Context, keys []directory.Key) []directory.AccountAnswer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.lookups++
 	answers := make([]directory.AccountAnswer, len(keys))
 	for i, k := range keys {
 		if r.outage {
@@ -159,6 +163,7 @@ func (r *rows) waitLocked(ctx context.Context, hold chan struct{}) bool {
 func (r accountRows) Check(ctx context.Context, ids []string) []directory.AccountAnswer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.checks = append(r.checks, ids)
 	answers := make([]directory.AccountAnswer, len(ids))
 	for i, id := range ids {
 		if r.outage {
@@ -218,7 +223,15 @@ func (r machineRows) Check(_ context.Context, ids []string) []directory.MachineA
 
 func (r machineRows) Seen(context.Context, []directory.Seen) error { return nil }
 
-func (r machineRows) DeleteAll(context.Context, string) error { return nil }
+func (r machineRows) DeleteAll(_ context.Context, account string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outage {
+		return directory.ErrUnavailable
+	}
+	r.buried = append(r.buried, account)
+	return nil
+}
 
 func (r machineRows) Watch(ctx context.Context, report func(directory.Event)) error {
 	return r.watch(ctx, 1, report)

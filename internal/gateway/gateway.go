@@ -64,25 +64,23 @@ type Config struct {
 // Gateway is the machines' door.
 type Gateway struct {
 	// Fixed after construction.
-	log      *slog.Logger
-	journal  Log
-	accounts directory.Accounts
-	machines directory.Machines
-	tokens   *token.Signer
-	engine   socket.Engine
-	hub      *session.Hub
-	door     doorRules
-	limits   limits
-	conns    *connTable
-	waiting  *waitingRoom
-	judge    *judge
-	refused  *refusedSet
-	prover   *prover
-	revoker  *revoker
-	seen     *seenBook
-	metrics  *metrics
-	// sweepWanted holds a token while a sweep is asked for.
-	sweepWanted chan struct{}
+	log     *slog.Logger
+	journal Log
+	view    *view
+	tokens  *token.Signer
+	engine  socket.Engine
+	hub     *session.Hub
+	door    doorRules
+	limits  limits
+	conns   *connTable
+	waiting *waitingRoom
+	judge   *judge
+	refused *refusedSet
+	held    *heldSet
+	prover  *prover
+	revoker *revoker
+	seen    *seenBook
+	metrics *metrics
 
 	draining  atomic.Bool
 	closeOnce sync.Once
@@ -103,24 +101,22 @@ func New(c Config) (*Gateway, error) {
 		return nil, errors.New("making the gateway: a required part is missing")
 	}
 	g := &Gateway{
-		log:      c.Logger,
-		journal:  c.Log,
-		accounts: c.Accounts,
-		machines: c.Machines,
-		tokens:   c.Tokens,
-		door:     doorRules{trusted: c.TrustedProxies, origins: c.Origins},
-		limits:   newLimits(),
-		conns:    newConnTable(),
-		waiting:  &waitingRoom{},
-		judge:    newJudge(),
-		refused:  newRefusedSet(),
-		seen:     newSeenBook(),
-		metrics:  newMetrics(),
-
-		sweepWanted: make(chan struct{}, 1),
+		log:     c.Logger,
+		journal: c.Log,
+		view:    newView(c.Accounts, c.Machines),
+		tokens:  c.Tokens,
+		door:    doorRules{trusted: c.TrustedProxies, origins: c.Origins},
+		limits:  newLimits(),
+		conns:   newConnTable(),
+		waiting: &waitingRoom{},
+		judge:   newJudge(),
+		refused: newRefusedSet(),
+		held:    newHeldSet(),
+		seen:    newSeenBook(),
+		metrics: newMetrics(),
 	}
 	g.prover = newProver(g)
-	g.revoker = newRevoker(c.Revocations, c.Tokens.Life(), c.Logger)
+	g.revoker = newRevoker(c.Revocations, c.Machines.DeleteAll, c.Tokens.Life(), c.Logger)
 	var err error
 	if g.engine, err = c.NewEngine(g); err != nil {
 		return nil, fmt.Errorf("making the gateway: %w", err)
@@ -164,9 +160,9 @@ func (g *Gateway) Run(ctx context.Context, ready func()) error {
 	loop(g.tail)
 	loop(g.watchAccounts)
 	loop(g.watchMachines)
-	for range judges {
-		g.work.Go(func() { g.judge.run(ctx, g) })
-	}
+	g.work.Go(func() {
+		g.judge.run(ctx, func(batch []*applicant) { g.judgeBatch(ctx, batch) })
+	})
 	g.work.Go(func() { g.prover.run(ctx) })
 	g.work.Go(func() { g.revoker.run(ctx) })
 	g.work.Go(func() { g.keepTime(ctx) })
@@ -260,6 +256,7 @@ func (g *Gateway) keepTime(ctx context.Context) {
 				flushed = now
 				g.seen.flush(ctx, g)
 				g.refused.forget(now)
+				g.held.forget(now)
 			}
 		}
 	}

@@ -176,8 +176,10 @@ func TestFailedAttemptsAreLimitedAndGoodKeysAreNot(t *testing.T) {
 		for i := range failuresPerAddress {
 			s.say(s.dial(), auth(fmt.Sprint("wrong ", i)))
 		}
+		time.Sleep(2 * linger) // so many at once are judged together
 		p = s.dial()
 		s.say(p, auth("wrong too"))
+		time.Sleep(2 * linger)
 		s.wantEnd(p, `{"type":"error","message":"Rate limit exceeded. Try again in `, 4002)
 		s.login(s.dial(), auth("key-a")) // behind the same NAT
 	})
@@ -294,6 +296,7 @@ func TestADrainTellsEverybodyToComeBackWithASpreadDelay(t *testing.T) {
 		for i := range 50 {
 			p := s.dial()
 			s.login(p, authV1("key-a", fmt.Sprint(i)))
+			time.Sleep(time.Millisecond) // one by one, not a crowd that is judged together
 			fleet = append(fleet, p)
 		}
 		s.g.Drain(s.t.Context())

@@ -95,17 +95,17 @@ func (p *prover) pause(ctx context.Context) bool {
 // round reads once about everything in doubt and returns how much still is.
 func (p *prover) round(ctx context.Context) int {
 	machines, accounts := p.doubts()
+	version := p.g.refused.version()
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
-	if len(machines) > 0 {
-		for i, a := range p.g.machines.Check(ctx, machines) {
-			p.settleMachine(machines[i], a)
-		}
+	for i, f := range p.g.view.machinesByID.insist(ctx, machines) {
+		p.settleMachine(machines[i], f.verdict)
 	}
-	if len(accounts) > 0 {
-		for i, a := range p.g.accounts.Check(ctx, accounts) {
-			p.settleAccount(accounts[i], a)
+	for i, f := range p.g.view.accountsByID.insist(ctx, accounts) {
+		if f.verdict == directory.Found {
+			p.g.isThere(subject{accountSubject, accounts[i]}, version)
 		}
+		p.settleAccount(accounts[i], f.answer)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,17 +138,22 @@ func (p *prover) close(s subject, v directory.Verdict) (d doubt, ok bool) {
 	return *found, true
 }
 
-func (p *prover) settleMachine(id string, a directory.MachineAnswer) {
+func (p *prover) settleMachine(id string, v directory.Verdict) {
 	s := subject{machineSubject, id}
-	d, ok := p.close(s, a.Verdict)
+	d, ok := p.close(s, v)
 	if !ok {
 		return
 	}
-	if a.Verdict == directory.Deleted || a.Verdict == directory.NotFound && d.gone {
-		p.tellDeleted(s, p.g.hub.OfMachine(id), d)
+	if p.isProof(s, v, d) {
+		p.g.tellDeleted(s, p.g.hub.OfMachine(id), d.reported)
 		return
 	}
 	p.hold(p.g.hub.OfMachine(id))
+}
+
+// isProof tells whether what a read says of s proves that it was deleted.
+func (p *prover) isProof(s subject, v directory.Verdict, d doubt) bool {
+	return !p.g.held.isBraked(s) && (v == directory.Deleted || v == directory.NotFound && d.gone)
 }
 
 func (p *prover) settleAccount(id string, a directory.AccountAnswer) {
@@ -159,8 +164,8 @@ func (p *prover) settleAccount(id string, a directory.AccountAnswer) {
 	}
 	sessions := p.g.hub.OfAccount(id)
 	switch {
-	case a.Verdict == directory.Deleted || a.Verdict == directory.NotFound && d.gone:
-		p.tellDeleted(s, sessions, d)
+	case p.isProof(s, a.Verdict, d):
+		p.g.tellDeleted(s, sessions, d.reported)
 	case a.Verdict == directory.Found:
 		p.hold(p.endRotated(sessions, a.Account))
 	default:
@@ -168,14 +173,17 @@ func (p *prover) settleAccount(id string, a directory.AccountAnswer) {
 	}
 }
 
-// tellDeleted says goodbye for good, and has it known everywhere.
-func (p *prover) tellDeleted(s subject, sessions []*session.Session, d doubt) {
+// tellDeleted says goodbye for good, and has it known everywhere: whatever was issued before the
+// deletion was reported is refused from now on.
+func (g *Gateway) tellDeleted(s subject, sessions []*session.Session, reported time.Time) {
+	g.refused.report(s, reported, g.revoker.until(reported))
+	g.held.drop(s)
 	for _, one := range sessions {
-		p.g.end(one, goodbye{code: wire.CodeMachineDeleted})
+		g.end(one, goodbye{code: wire.CodeMachineDeleted})
 	}
-	p.g.metrics.deletion.Observe(time.Since(d.reported).Seconds())
-	p.g.revoker.add(s, d.reported)
-	p.g.log.Info("deleted", "kind", s.kind.String(), "id", s.id, "sessions", len(sessions))
+	g.metrics.deletion.Observe(time.Since(reported).Seconds())
+	g.revoker.add(s, reported)
+	g.log.Info("deleted", "kind", s.kind.String(), "id", s.id, "sessions", len(sessions))
 }
 
 // endRotated ends the sessions that were opened with a key the account no longer has, and returns

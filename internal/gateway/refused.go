@@ -21,7 +21,9 @@ type refusedSet struct {
 type refusedEntry struct {
 	version uint64
 	at      time.Time // tokens issued before are refused; zero: none are
-	until   time.Time // when no token can be that old any more
+	// reported: somebody who may be believed says it is deleted, and it was not found since.
+	reported bool
+	until    time.Time // when no token can be that old any more
 }
 
 // subject is what a revocation is about.
@@ -48,6 +50,17 @@ func newRefusedSet() *refusedSet { return &refusedSet{entries: make(map[subject]
 func (r *refusedSet) add(s subject, at, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.addLocked(s, at, until, false)
+}
+
+// report puts a deletion in force that somebody reported who may be believed.
+func (r *refusedSet) report(s subject, at, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addLocked(s, at, until, true)
+}
+
+func (r *refusedSet) addLocked(s subject, at, until time.Time, reported bool) {
 	old := r.entries[s]
 	if at.Before(old.at) {
 		at = old.at
@@ -56,7 +69,28 @@ func (r *refusedSet) add(s subject, at, until time.Time) {
 		until = old.until
 	}
 	r.count++
-	r.entries[s] = refusedEntry{version: r.count, at: at, until: until}
+	r.entries[s] = refusedEntry{version: r.count, at: at, until: until, reported: reported || old.reported}
+}
+
+// isReported tells whether a deletion was reported of what has not been found since.
+func (r *refusedSet) isReported(s subject) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.entries[s].reported
+}
+
+// isBack notes that a read found s which began at version; it is false if that read is older than
+// what came in about s. From then on an absence is a new one.
+func (r *refusedSet) isBack(s subject, version uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, known := r.entries[s]
+	if !known || e.version > version {
+		return !known
+	}
+	e.reported = false
+	r.entries[s] = e
+	return true
 }
 
 // note marks a subject whose directory row is not what it was: nobody is refused, but whoever was

@@ -42,18 +42,18 @@ func (g *Gateway) loadRevocations(ctx context.Context) error {
 	}
 	for _, r := range all {
 		if s, ok := subjectOf(r); ok {
-			g.refused.add(s, r.At, r.Until)
+			g.refused.report(s, r.At, r.Until)
 		}
 	}
 	return nil
 }
 
 func (g *Gateway) watchAccounts(ctx context.Context) error {
-	return g.accounts.Watch(ctx, func(e directory.Event) { g.hear(e, accountSubject) })
+	return g.view.accounts.Watch(ctx, func(e directory.Event) { g.hear(e, accountSubject) })
 }
 
 func (g *Gateway) watchMachines(ctx context.Context) error {
-	return g.machines.Watch(ctx, func(e directory.Event) { g.hear(e, machineSubject) })
+	return g.view.machines.Watch(ctx, func(e directory.Event) { g.hear(e, machineSubject) })
 }
 
 // hear turns a report of the directory into cut sessions and doubts.
@@ -61,21 +61,41 @@ func (g *Gateway) hear(e directory.Event, kind subjectKind) {
 	s := subject{kind, e.ID}
 	switch e.Kind {
 	case directory.Live:
-		g.sweepNow()
+		if g.view.setFeed(kind, true, "") {
+			g.log.Info("directory changes flow", "kind", kind.String())
+		}
+		g.view.sweepNow()
 	case directory.Lost:
-		g.log.Warn("directory changes do not flow", "kind", kind.String(), "err", e.Err)
+		if g.view.setFeed(kind, false, fmt.Sprint(e.Err)) {
+			g.log.Warn("directory changes do not flow; it is polled meanwhile", "kind", kind.String(), "err", e.Err)
+		}
 	case directory.Gone:
-		g.cut(s, time.Now())
+		g.hearDeletion(s, e.Asked)
 	case directory.Changed:
 		g.refused.note(s, g.revoker.until(time.Now()))
 		g.prover.add(s, false)
 	}
 }
 
+// hearDeletion cuts what was deleted. Too many at once that nobody asked this installation for look
+// like a mistake: then nobody is told before an operator confirms.
+func (g *Gateway) hearDeletion(s subject, asked bool) {
+	if asked || !g.held.brake.stops(time.Now(), g.hub.Len()) {
+		g.cut(s, time.Now())
+		return
+	}
+	g.held.add(s, whyBraked, true)
+	g.refused.note(s, g.revoker.until(time.Now()))
+	g.holdAll(s)
+}
+
+// whyBraked is for people.
+const whyBraked = "too many rows were deleted within a second: it may be a mistake"
+
 // cut refuses whatever was issued before at, stops the subject's sessions and asks for proof: the
 // refused set first, so that a session entering the hub meanwhile finds it there.
 func (g *Gateway) cut(s subject, at time.Time) {
-	g.refused.add(s, at, g.revoker.until(at))
+	g.refused.report(s, at, g.revoker.until(at))
 	for _, one := range g.sessionsOf(s) {
 		one.Cut()
 	}
@@ -96,7 +116,7 @@ func (g *Gateway) hearRevocation(r broker.Revocation) {
 	if !ok {
 		return
 	}
-	g.refused.add(s, r.At, r.Until)
+	g.refused.report(s, r.At, r.Until)
 	if s.kind == keySubject {
 		account, _, _ := strings.Cut(s.id, "/")
 		g.prover.add(subject{accountSubject, account}, false)
@@ -116,20 +136,25 @@ func (g *Gateway) cutIfLive(s subject, at time.Time) {
 type revoker struct {
 	// Fixed after construction.
 	store Revocations
-	log   *slog.Logger
-	life  time.Duration // of a token
-	wake  chan struct{}
+	// bury deletes the machines of an account that was deleted elsewhere.
+	bury func(ctx context.Context, account string) error
+	log  *slog.Logger
+	life time.Duration // of a token
+	wake chan struct{}
 
 	mu sync.Mutex
 	// Guarded by mu.
 	todo map[subject]time.Time
 }
 
-// revokePause is the wait before a failed write is tried again.
-const revokePause = time.Second
+const (
+	// revokePause is the wait before a failed write is tried again.
+	revokePause = time.Second
+	buryTimeout = 10 * time.Second
+)
 
-func newRevoker(store Revocations, life time.Duration, log *slog.Logger) *revoker {
-	return &revoker{store: store, log: log, life: life, wake: make(chan struct{}, 1), todo: make(map[subject]time.Time)}
+func newRevoker(store Revocations, bury func(context.Context, string) error, life time.Duration, log *slog.Logger) *revoker {
+	return &revoker{store: store, bury: bury, log: log, life: life, wake: make(chan struct{}, 1), todo: make(map[subject]time.Time)}
 }
 
 // until is when a revocation made at t has outlived every token it refuses.
@@ -169,14 +194,25 @@ func (r *revoker) run(ctx context.Context) {
 // write stores what is to do and tells whether all of it was stored.
 func (r *revoker) write(ctx context.Context) bool {
 	for s, at := range r.snapshot() {
-		rev := broker.Revocation{Kind: s.kind.revocation(), ID: s.id, At: at, Until: r.until(at)}
-		if err := r.store.Revoke(ctx, rev); err != nil {
+		if err := r.writeOne(ctx, s, at); err != nil {
 			r.log.Error("storing a revocation; it is in force on this node and is tried again", "kind", s.kind.String(), "err", err)
 			return false
 		}
 		r.done(s, at)
 	}
 	return true
+}
+
+// writeOne stores a revocation and, with that of an account, the deletion of its machines: a machine
+// that comes back when its tokens have run out is then known to be deleted.
+func (r *revoker) writeOne(ctx context.Context, s subject, at time.Time) error {
+	rev := broker.Revocation{Kind: s.kind.revocation(), ID: s.id, At: at, Until: r.until(at)}
+	if err := r.store.Revoke(ctx, rev); err != nil || s.kind != accountSubject {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, buryTimeout)
+	defer cancel()
+	return r.bury(ctx, s.id)
 }
 
 func (r *revoker) snapshot() map[subject]time.Time {

@@ -59,7 +59,7 @@ func (b *seenBook) flush(ctx context.Context, g *Gateway) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, seenTimeout)
 	defer cancel()
-	if err := g.machines.Seen(ctx, news); err != nil {
+	if err := g.view.machines.Seen(ctx, news); err != nil {
 		g.log.Warn("storing when machines were last seen", "machines", len(news), "err", err)
 	}
 }

@@ -3,26 +3,20 @@ package gateway
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/session"
 )
 
 const (
 	// sweepEvery is how often the ids of live sessions are compared with the directory: the floor
 	// under every feed of changes.
 	sweepEvery = 5 * time.Second
-	// sweepBatch is the most ids of one question.
-	sweepBatch = 1000
+	// sweepBudget bounds one sweep. What was not reached is asked about in the next.
+	sweepBudget = 15 * time.Second
 )
-
-// sweepNow asks for a sweep at once; one that is asked for already is enough.
-func (g *Gateway) sweepNow() {
-	select {
-	case g.sweepWanted <- struct{}{}:
-	default:
-	}
-}
 
 func (g *Gateway) sweepAlways(ctx context.Context) {
 	for {
@@ -31,7 +25,7 @@ func (g *Gateway) sweepAlways(ctx context.Context) {
 		case <-ctx.Done():
 			t.Stop()
 			return
-		case <-g.sweepWanted:
+		case <-g.view.sweepWanted:
 		case <-t.C:
 		}
 		t.Stop()
@@ -39,94 +33,82 @@ func (g *Gateway) sweepAlways(ctx context.Context) {
 	}
 }
 
-// sweep compares the ids of all live sessions with the directory.
+// sweep compares the ids of all live sessions, and of what is held, with the directory. Those who
+// were admitted while it was unavailable come first.
 func (g *Gateway) sweep(ctx context.Context) {
-	for ids := range batches(g.hub.Accounts()) {
-		g.sweepAccounts(ctx, ids)
-	}
-	for ids := range batches(g.hub.Machines()) {
-		g.sweepMachines(ctx, ids)
-	}
-}
-
-func batches(ids []string) func(func([]string) bool) {
-	return func(yield func([]string) bool) {
-		for len(ids) > 0 {
-			n := min(len(ids), sweepBatch)
-			if !yield(ids[:n]) {
-				return
-			}
-			ids = ids[n:]
-		}
-	}
-}
-
-func (g *Gateway) sweepAccounts(ctx context.Context, ids []string) {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, sweepBudget)
 	defer cancel()
-	answers := g.accounts.Check(ctx, ids)
-	verdicts := make([]directory.Verdict, len(answers))
-	for i, a := range answers {
-		verdicts[i] = a.Verdict
-		if a.Verdict == directory.Found && g.hasOtherKey(ids[i], a.Account) {
-			g.prover.add(subject{accountSubject, ids[i]}, false)
+	unproven := g.view.takeUnproven()
+	if !g.sweepAccounts(ctx, unproven) {
+		g.view.admittedUnproven(unproven...)
+		return
+	}
+	g.sweepAccounts(ctx, slices.Concat(g.hub.Accounts(), g.held.subjects(accountSubject)))
+	g.sweepMachines(ctx, slices.Concat(g.hub.Machines(), g.held.subjects(machineSubject)))
+}
+
+// sweepAccounts tells whether the directory answered for all of them.
+func (g *Gateway) sweepAccounts(ctx context.Context, ids []string) (answered bool) {
+	answered = true
+	version := g.refused.version()
+	for i, f := range g.view.accountsByID.ask(ctx, ids) {
+		switch f.verdict {
+		case directory.Unavailable:
+			answered = false // and nothing is known
+		case directory.Found:
+			g.isThere(subject{accountSubject, ids[i]}, version)
+			if g.hasOtherKey(ids[i], f.answer.Account) {
+				g.prover.add(subject{accountSubject, ids[i]}, false)
+			}
+		default:
+			g.missing(subject{accountSubject, ids[i]}, f.verdict, f.credible)
 		}
 	}
-	g.actOnAbsence(accountSubject, ids, verdicts)
+	return answered
 }
 
 func (g *Gateway) hasOtherKey(account string, a directory.Account) bool {
-	for _, s := range g.hub.OfAccount(account) {
-		if !a.Opens(s.Identity().Key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.hub.OfAccount(account), func(s *session.Session) bool {
+		return !a.Opens(s.Identity().Key)
+	})
 }
 
 func (g *Gateway) sweepMachines(ctx context.Context, ids []string) {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
-	defer cancel()
-	answers := g.machines.Check(ctx, ids)
-	verdicts := make([]directory.Verdict, len(answers))
-	for i, a := range answers {
-		verdicts[i] = a.Verdict
-	}
-	g.actOnAbsence(machineSubject, ids, verdicts)
-}
-
-// actOnAbsence cuts what a sweep did not find. A record of deletion is proof. A mere absence, which
-// nobody reported, is believed only where the same answer is credible; else the sessions are sent
-// away to come back.
-func (g *Gateway) actOnAbsence(kind subjectKind, ids []string, verdicts []directory.Verdict) {
-	believed := isCredible(verdicts)
-	for i, v := range verdicts {
-		s := subject{kind, ids[i]}
-		switch {
-		case v == directory.Deleted, v == directory.NotFound && believed:
-			g.cutIfLive(s, time.Now())
-		case v == directory.NotFound:
-			g.log.Warn("absent from the directory without a report; sessions are sent away until there is proof", "kind", kind.String(), "id", s.id)
-			g.holdAll(s)
-		}
-	}
-}
-
-// isCredible tells whether an answer's absences can be believed: it found another row that must be
-// there, and misses at most a fifth of what was asked.
-func isCredible(verdicts []directory.Verdict) bool {
-	var found, absent int
-	for _, v := range verdicts {
-		switch v {
+	version := g.refused.version()
+	for i, f := range g.view.machinesByID.ask(ctx, ids) {
+		s := subject{machineSubject, ids[i]}
+		switch f.verdict {
 		case directory.Found:
-			found++
-		case directory.NotFound:
-			absent++
+			g.isThere(s, version)
+		case directory.NotFound, directory.Deleted:
+			g.missing(s, f.verdict, f.credible)
 		}
 	}
-	return found > 0 && absent*5 <= len(verdicts)
 }
 
+// missing acts on what a sweep did not find. A record of deletion is proof. A mere absence, which
+// nobody reported, is believed only where the answer is credible; else the sessions are sent away to
+// come back.
+func (g *Gateway) missing(s subject, v directory.Verdict, credible bool) {
+	switch {
+	case g.held.isBraked(s):
+		g.holdAll(s)
+	case v == directory.Deleted, credible && g.isBelievable(s):
+		if g.held.drop(s) {
+			g.cut(s, time.Now()) // its sessions were sent away before
+		} else {
+			g.cutIfLive(s, time.Now())
+		}
+	default:
+		g.log.Warn("absent from the directory without a report; sessions are sent away until there is proof", "kind", s.kind.String(), "id", s.id)
+		if s.kind == accountSubject {
+			g.held.add(s, whyUnproven, false)
+		}
+		g.holdAll(s)
+	}
+}
+
+// holdAll sends the sessions of s away for now.
 func (g *Gateway) holdAll(s subject) {
 	sessions := g.sessionsOf(s)
 	for _, one := range sessions {

@@ -73,7 +73,8 @@ func (g *Gateway) answer(s *session.Session, code wire.Code, text string, wait t
 	s.Send(r.last(s.Identity().Bare, text, wait))
 }
 
-// news notes what a machine said of itself.
+// news notes that a machine was seen now, whether it is still here and what it said of itself.
 func (g *Gateway) news(s *session.Session, info *directory.MachineInfo) {
-	g.seen.add(directory.Seen{MachineID: s.Identity().Machine, At: time.Now(), Info: info})
+	id := s.Identity().Machine
+	g.seen.add(directory.Seen{MachineID: id, At: time.Now(), Online: g.hub.Count(id) > 0, Info: info})
 }

@@ -193,6 +193,9 @@ func (h *Hub) Machines() []string { return h.machines.names() }
 // Accounts are the ids of the accounts that have a session.
 func (h *Hub) Accounts() []string { return h.accounts.names() }
 
+// AccountCount is how many accounts have a session.
+func (h *Hub) AccountCount() int { return h.accounts.len() }
+
 // Heartbeat is the time between two pings.
 func (h *Hub) Heartbeat() time.Duration { return h.heartbeat }
 

@@ -120,6 +120,18 @@ func (x *index) names() []string {
 	return names
 }
 
+// len is the number of groups that hold a session.
+func (x *index) len() int {
+	n := 0
+	for i := range x.shards {
+		sh := &x.shards[i]
+		sh.mu.RLock()
+		n += len(sh.groups)
+		sh.mu.RUnlock()
+	}
+	return n
+}
+
 // shard spreads names by FNV-1a.
 func (x *index) shard(name string) *shard {
 	h := uint32(2166136261)
