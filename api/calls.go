@@ -114,9 +114,26 @@ func (c *Client) History(ctx context.Context, machineID string, after uint64, li
 	return h, err
 }
 
-// Ready asks whether the gateway serves; the error says why not.
-func (c *Client) Ready(ctx context.Context) error {
-	return c.call(ctx, http.MethodGet, "/readyz", nil, nil)
+// HeldDeletions lists the deletions that wait for proof or for an operator's word.
+func (c *Client) HeldDeletions(ctx context.Context) ([]HeldDeletion, error) {
+	var h HeldDeletions
+	err := c.call(ctx, http.MethodGet, "/v1/deletions", nil, &h)
+	return h.Held, err
+}
+
+// ConfirmDeletions says that held deletions are meant.
+func (c *Client) ConfirmDeletions(ctx context.Context, which ConfirmDeletions) (ConfirmedDeletions, error) {
+	var done ConfirmedDeletions
+	err := c.call(ctx, http.MethodPost, "/v1/deletions/confirm", which, &done)
+	return done, err
+}
+
+// Ready asks whether the gateway serves, and how it notices deletions; the error says why it does
+// not.
+func (c *Client) Ready(ctx context.Context) (Readiness, error) {
+	var r Readiness
+	err := c.call(ctx, http.MethodGet, "/readyz", nil, &r)
+	return r, err
 }
 
 func withQuery(path string, v url.Values) string {

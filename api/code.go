@@ -27,6 +27,7 @@ const (
 	CodeMachineNotFound   Code = "machine_not_found"
 	CodeAccountNotFound   Code = "account_not_found"
 	CodeMachineReplaced   Code = "machine_replaced"
+	CodeDeletionNotHeld   Code = "deletion_not_held"
 	CodeManagedElsewhere  Code = "accounts_managed_elsewhere"
 	CodeStreamInterrupted Code = "stream_interrupted"
 )
@@ -65,6 +66,7 @@ var codes = map[Code]codeFacts{
 	CodeMachineNotFound:   {http.StatusNotFound, "`fleetline machine list` shows the machines there are."},
 	CodeAccountNotFound:   {http.StatusNotFound, "`fleetline account list` shows the accounts there are."},
 	CodeMachineReplaced:   {http.StatusConflict, "Delete the machine that took its place first, or leave this one deleted."},
+	CodeDeletionNotHeld:   {http.StatusNotFound, "`fleetline deletions list` shows what is held; each gateway of a cluster has its own list."},
 	CodeManagedElsewhere:  {http.StatusConflict, "Accounts live in your own database: change them there."},
 	CodeStreamInterrupted: {http.StatusBadRequest, "Send the lines that have no answer again, with the same ids."},
 

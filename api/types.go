@@ -154,6 +154,47 @@ type LineError struct {
 	Hint   string `json:"hint"`
 }
 
+// HeldDeletion is a deletion that looks like a mistake or is not proved: whoever it concerns is told to
+// come back and keep the key, until the row is there again, a credible read misses it, or an operator
+// confirms.
+type HeldDeletion struct {
+	Kind  string    `json:"kind" enum:"account,machine"`
+	ID    string    `json:"id"`
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+}
+
+// HeldDeletions is every deletion that is held, the oldest first.
+type HeldDeletions struct {
+	Held []HeldDeletion `json:"held"`
+}
+
+// ConfirmDeletions says that held deletions are meant. Exactly one field is set.
+type ConfirmDeletions struct {
+	ID  string `json:"id,omitempty" doc:"The id of one account or machine."`
+	All bool   `json:"all,omitempty" doc:"All that are held."`
+}
+
+// ConfirmedDeletions counts what became of them. Each row was read once more.
+type ConfirmedDeletions struct {
+	Deleted     int `json:"deleted" doc:"Told, now or when they come back."`
+	Present     int `json:"present" doc:"There again: nothing was deleted."`
+	Unavailable int `json:"unavailable" doc:"Could not be read, and stay held."`
+}
+
+// Readiness is what a gateway says that should be given work.
+type Readiness struct {
+	Status    string          `json:"status"`
+	Directory DirectoryHealth `json:"directory"`
+}
+
+// DirectoryHealth says for each face of the directory how its deletions are noticed: "live", or
+// "polling, because ...".
+type DirectoryHealth struct {
+	Accounts string `json:"accounts"`
+	Machines string `json:"machines"`
+}
+
 // StoredMessage is a message as the log keeps it.
 type StoredMessage struct {
 	Seq  uint64          `json:"seq"`

@@ -123,7 +123,7 @@ func (g *Gateway) waitReady() {
 	g.t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		err := g.API.Ready(context.Background())
+		_, err := g.API.Ready(context.Background())
 		if err == nil {
 			return
 		}

@@ -78,7 +78,7 @@ func (b *binary) start() {
 		b.t.Fatal(err)
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	for b.client().Ready(context.Background()) != nil {
+	for _, err := b.client().Ready(context.Background()); err != nil; _, err = b.client().Ready(context.Background()) {
 		if time.Now().After(deadline) {
 			b.t.Fatal("the gateway is not ready after 30 s")
 		}

@@ -28,15 +28,16 @@ type console struct {
 
 // cli is every command with its flags; kong reads it.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
-	Demo    demoCmd    `cmd:"" help:"See it work: a gateway, a machine and real messages, in a temporary folder."`
-	Connect connectCmd `cmd:"" help:"Connect this machine to a gateway and show what it receives."`
-	Account accountCmd `cmd:"" help:"Accounts: the rows that hold API keys."`
-	Machine machineCmd `cmd:"" help:"Machines: what accounts have enrolled."`
-	Publish publishCmd `cmd:"" help:"Send a message to a machine, to an account's machines or to all."`
-	Cert    certCmd    `cmd:"" help:"Make a self-signed certificate and its key."`
-	Admin   adminCmd   `cmd:"" help:"The operators' API."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Serve     serveCmd     `cmd:"" help:"Run the gateway."`
+	Demo      demoCmd      `cmd:"" help:"See it work: a gateway, a machine and real messages, in a temporary folder."`
+	Connect   connectCmd   `cmd:"" help:"Connect this machine to a gateway and show what it receives."`
+	Account   accountCmd   `cmd:"" help:"Accounts: the rows that hold API keys."`
+	Machine   machineCmd   `cmd:"" help:"Machines: what accounts have enrolled."`
+	Deletions deletionsCmd `cmd:"" help:"Deletions that wait for proof or for your word."`
+	Publish   publishCmd   `cmd:"" help:"Send a message to a machine, to an account's machines or to all."`
+	Cert      certCmd      `cmd:"" help:"Make a self-signed certificate and its key."`
+	Admin     adminCmd     `cmd:"" help:"The operators' API."`
+	Version   versionCmd   `cmd:"" help:"Say which version this is."`
 }
 
 // run carries out one command line and returns its exit code.

@@ -22,6 +22,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fleetline/fleetline/api"
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/wire"
 )
@@ -50,6 +51,10 @@ type Config struct {
 	OnlineIDs func() []string
 	// Ready says why the gateway should not be given work; nothing means that it should.
 	Ready func() []string
+	// Deletions are those that the gateway holds.
+	Deletions Deletions
+	// Directory says how deletions are noticed.
+	Directory func() api.DirectoryHealth
 	// Metrics answers /metrics.
 	Metrics http.Handler
 
@@ -69,7 +74,9 @@ func (c *Config) check() error {
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
 		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil,
-		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil, "Metrics": c.Metrics == nil,
+		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
+		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
+		"Metrics": c.Metrics == nil,
 	} {
 		if missing {
 			problems = append(problems, fmt.Errorf("%s is missing", name))
@@ -126,6 +133,7 @@ func (a *Admin) routes() error {
 	a.accountRoutes(d)
 	a.machineRoutes(d)
 	a.messageRoutes(d)
+	a.deletionRoutes(d)
 	a.operationRoutes(d)
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error

@@ -45,6 +45,7 @@ type door struct {
 	mu sync.Mutex
 	// guarded by mu
 	online   map[string]int
+	held     []api.HeldDeletion
 	notReady []string
 }
 
@@ -87,6 +88,10 @@ func (d *door) serve(log *slog.Logger, bends []bend) {
 		Token: testToken, Publisher: d.broker,
 		Accounts: d.dir.Accounts(), AccountAdmin: d.dir.Accounts(), Machines: d.dir.Machines(), MachineAdmin: d.dir.Machines(),
 		Online: d.sessions, OnlineIDs: d.onlineIDs, Ready: d.reasons,
+		Deletions: Deletions{List: d.listHeld, Confirm: d.confirmHeld},
+		Directory: func() api.DirectoryHealth {
+			return api.DirectoryHealth{Accounts: "live", Machines: "polling, because of a test"}
+		},
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registerer: registry, Logger: log,
 	}
 	for _, b := range bends {
@@ -113,6 +118,20 @@ func (d *door) serve(log *slog.Logger, bends []bend) {
 		d.admin.drain()
 		serving.Wait()
 	})
+}
+
+func (d *door) listHeld() []api.HeldDeletion {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.held)
+}
+
+func (d *door) confirmHeld(_ context.Context, choose func(string) bool) api.ConfirmedDeletions {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := len(d.held)
+	d.held = slices.DeleteFunc(d.held, func(h api.HeldDeletion) bool { return choose(h.ID) })
+	return api.ConfirmedDeletions{Deleted: before - len(d.held)}
 }
 
 func (d *door) sessions(id string) int {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -36,7 +37,8 @@ func (a *Admin) readiness(w http.ResponseWriter, _ *http.Request) {
 		reasons = append([]string{"the gateway is stopping"}, reasons...)
 	}
 	if len(reasons) == 0 {
-		writeJSON(w, `{"status":"ready"}`)
+		ready, _ := json.Marshal(api.Readiness{Status: "ready", Directory: a.cfg.Directory()}) // strings only
+		writeJSON(w, string(ready))
 		return
 	}
 	e := api.NewError(api.CodeNotReady, "the gateway is not ready: "+strings.Join(reasons, "; "))

@@ -56,6 +56,9 @@ func refusedRequests() []refusedRequest {
 		{"POST", "/v1/messages", `{"to":{"all":true},"data":1,"mode":"live","ttlSeconds":1}`, api.CodeInvalidRequest, nil},
 		{"POST", "/v1/messages", `{"to":{"all":true},"data":"` + strings.Repeat("d", 1<<20) + `"}`, api.CodeDataTooLarge, nil},
 		{"POST", "/v1/messages", `{"to":{"all":true},"data":"` + strings.Repeat("d", 2<<20) + `"}`, api.CodeDataTooLarge, nil},
+		{"POST", "/v1/deletions/confirm", `{}`, api.CodeInvalidRequest, nil},
+		{"POST", "/v1/deletions/confirm", `{"all":true,"id":` + quoted + `}`, api.CodeInvalidRequest, nil},
+		{"POST", "/v1/deletions/confirm", `{"id":` + quoted + `}`, api.CodeDeletionNotHeld, nil},
 		{"GET", "/", ``, api.CodeNotFound, nil},
 		{"GET", "/v2/" + pasted, ``, api.CodeNotFound, nil},
 		{"GET", "/debug/pprof/cmdline", ``, api.CodeNotFound, nil},
@@ -172,7 +175,7 @@ func TestTheDocumentListsEveryRouteAndOnlyThose(t *testing.T) {
 	want := []string{
 		"GET /v1/accounts", "POST /v1/accounts", "DELETE /v1/accounts/{id}", "POST /v1/accounts/{id}/rotate-key",
 		"GET /v1/machines", "GET /v1/machines/{id}", "DELETE /v1/machines/{id}", "POST /v1/machines/{id}/readmit",
-		"GET /v1/machines/{id}/messages", "POST /v1/messages",
+		"GET /v1/machines/{id}/messages", "POST /v1/messages", "GET /v1/deletions", "POST /v1/deletions/confirm",
 		"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /debug/pprof/", "GET /debug/pprof/{profile}",
 	}
 	slices.Sort(got)
@@ -206,6 +209,9 @@ func TestHealthReadinessMetricsAndProfilesAnswer(t *testing.T) {
 		if a := d.raw("GET", path, "", "Authorization: "); a.status != 200 {
 			t.Errorf("%s without a token: %d %s", path, a.status, a.body)
 		}
+	}
+	if r, err := d.Ready(t.Context()); err != nil || r.Status != "ready" || r.Directory.Machines != "polling, because of a test" {
+		t.Errorf("ready: %+v %v", r, err)
 	}
 	d.mu.Lock()
 	d.notReady = []string{"the log is behind", "the directory is away"}

@@ -47,7 +47,12 @@ func inMemory(t *testing.T) (net.Conn, chan time.Time) {
 	a, err := New(Config{
 		Token: testToken, Accounts: struct{ directory.Accounts }{}, AccountAdmin: failing{}, Machines: someMachines{}, MachineAdmin: someMachines{},
 		Publisher: away{}, Online: func(string) int { return 0 }, OnlineIDs: func() []string { return nil }, Ready: func() []string { return nil },
-		Metrics: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
+		Deletions: Deletions{
+			List:    func() []api.HeldDeletion { return nil },
+			Confirm: func(context.Context, func(string) bool) api.ConfirmedDeletions { return api.ConfirmedDeletions{} },
+		},
+		Directory: func() api.DirectoryHealth { return api.DirectoryHealth{} },
+		Metrics:   http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -175,7 +175,7 @@ func TestABrokerThatDoesNotAnswerDeletesNobodyAndSaysSo(t *testing.T) {
 		t.Fatalf("deleting without a broker: %v, want 503", err)
 	}
 	want(t, "its session", l.end(), "nothing 1012")
-	if err := ops.Ready(t.Context()); err == nil {
+	if _, err := ops.Ready(t.Context()); err == nil {
 		t.Error("the gateway says that it is ready")
 	}
 	_ = stop() // it cannot write down that it stopped

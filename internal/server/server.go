@@ -188,6 +188,8 @@ func (s *Server) newAdmin() (*admin.Admin, error) {
 		Online:       hub.Count,
 		OnlineIDs:    hub.Machines,
 		Ready:        s.gateway.NotReady,
+		Deletions:    admin.Deletions{List: s.heldDeletions, Confirm: s.confirmDeletions},
+		Directory:    s.directoryHealth,
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Hosts:        s.config.AdminHosts,
 		MaxFrame:     s.config.MaxFrameDown,
