@@ -42,7 +42,6 @@ const (
 
 var (
 	errLoading = errors.New("the records have not been read yet")
-	errClosed  = errors.New("the directory is closed")
 
 	validInstallation = regexp.MustCompile(`^[a-z2-7]{8}$`)
 )
