@@ -186,6 +186,7 @@ func (d *Directory) keepProving(ctx context.Context) {
 			d.log.Error("the directory is refused; nothing is answered from it", "err", err, "hint", h)
 		}
 		d.note(err)
+		sleepInside(ctx, d.pace.reconnect) // doubts that never end must not become a storm
 	}
 }
 
@@ -226,9 +227,10 @@ func (d *Directory) note(err error) {
 
 // page reads ids in order, after one; "" begins.
 func (d *Directory) page(ctx context.Context, kind, after string, limit int) ([]row, error) {
-	query := url.Values{"select": {d.names.ID}, "order": {d.names.ID + ".asc"}, "limit": {fmt.Sprint(limit)}}
+	id := column(d.names.ID)
+	query := url.Values{"select": {id}, "order": {id + ".asc"}, "limit": {fmt.Sprint(limit)}}
 	if after != "" {
-		query.Set("and", "("+d.names.ID+".gt."+quoted(after)+")")
+		query.Set("and", "("+id+".gt."+quoted(after)+")")
 	}
 	a, err := d.rest.do(ctx, request{kind: kind, path: d.names.Accounts, query: query, repeat: true})
 	if err != nil {

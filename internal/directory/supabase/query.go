@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,14 +36,14 @@ type question struct {
 func (d *Directory) byKey() question {
 	digest := func(s string) string { d := directory.Key(s).Digest(); return string(d[:]) }
 	return question{
-		kind: "lookup", function: "fleetline_accounts_by_key", argument: "keys", column: d.names.Key,
+		kind: "lookup", function: "fleetline_accounts_by_key", argument: "keys", column: column(d.names.Key),
 		name: digest, nameOf: func(r row) string { return digest(string(r.key)) },
 	}
 }
 
 func (d *Directory) byID() question {
 	return question{
-		kind: "check", function: "fleetline_accounts_by_id", argument: "ids", column: d.names.ID,
+		kind: "check", function: "fleetline_accounts_by_id", argument: "ids", column: column(d.names.ID),
 		name: func(id string) string { return id }, nameOf: func(r row) string { return r.id },
 	}
 }
@@ -77,7 +78,7 @@ func (d *Directory) readTable(ctx context.Context, q question, values []string) 
 
 func (d *Directory) tableRequest(q question, values []string) request {
 	return request{kind: q.kind, path: d.names.Accounts, repeat: true, count: true, query: url.Values{
-		"select": {d.names.ID + "," + d.names.Key},
+		"select": {column(d.names.ID) + "," + column(d.names.Key)},
 		"and":    {anyOf(q.column, values)},
 		"limit":  {strconv.Itoa(len(values) + 1)},
 	}}
@@ -93,6 +94,16 @@ func anyOf(column string, values []string) string {
 		list[i] = quoted(v)
 	}
 	return "(" + column + ".in.(" + strings.Join(list, ",") + "))"
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// column is the name of a column as PostgREST reads it.
+func column(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return quoted(name)
 }
 
 var quotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
