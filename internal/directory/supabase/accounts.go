@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/rows"
 )
 
 // Accounts is the face of a Directory that knows accounts.
@@ -14,13 +15,15 @@ type Accounts struct{ d *Directory }
 
 // Lookup answers for each key, in order.
 func (a *Accounts) Lookup(ctx context.Context, keys []directory.Key) []directory.AccountAnswer {
+	stranger := randomKey()
 	values := make([]string, len(keys))
 	for i, k := range keys {
 		values[i] = string(k)
+		if k == "" || !rows.Storable(values[i]) {
+			values[i] = stranger // no account is opened by such a key, and asking for it spoils the question
+		}
 	}
-	// No account is opened by an empty key, and no text column holds the others.
-	possible := func(key string) bool { return key != "" && isText(key) }
-	answers := a.d.answers(ctx, a.d.byKey(), values, possible)
+	answers := a.d.answers(ctx, a.d.byKey(), values)
 	for i, k := range keys {
 		if answers[i].Verdict == directory.Found && !answers[i].Account.Opens(k.Digest()) {
 			answers[i] = directory.AccountAnswer{}
@@ -31,30 +34,32 @@ func (a *Accounts) Lookup(ctx context.Context, keys []directory.Key) []directory
 
 // Check answers for each id, in order.
 func (a *Accounts) Check(ctx context.Context, ids []string) []directory.AccountAnswer {
-	return a.d.answers(ctx, a.d.byID(), ids, a.d.standing().ids.fits)
+	kind := a.d.standing().ids
+	stranger := kind.stranger()
+	values := make([]string, len(ids))
+	for i, id := range ids {
+		if values[i] = id; !kind.fits(id) {
+			values[i] = stranger
+		}
+	}
+	return a.d.answers(ctx, a.d.byID(), values)
 }
 
 // Watch reports changes of accounts until ctx ends. A watcher that is slower than the changes is
 // told Lost, then Live.
 func (a *Accounts) Watch(ctx context.Context, report func(directory.Event)) error {
-	return a.d.accounts.Watch(ctx, a.d.life, report)
+	return a.d.accountFeed.Watch(ctx, a.d.life, report)
 }
 
-// answers answers for each value, in order. Values that no row can have are not asked for.
-func (d *Directory) answers(ctx context.Context, q question, values []string, possible func(string) bool) []directory.AccountAnswer {
+// answers answers for each value, in order.
+func (d *Directory) answers(ctx context.Context, q question, values []string) []directory.AccountAnswer {
 	answers := make([]directory.AccountAnswer, len(values))
 	if len(values) == 0 || !d.standing().proven {
 		return answers
 	}
-	ask := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !possible(v) })
-	slices.Sort(ask)
-	known := d.ask(ctx, q, slices.Compact(ask))
+	known := d.ask(ctx, q, slices.Compact(slices.Sorted(slices.Values(values))))
 	for i, v := range values {
-		if possible(v) {
-			answers[i] = known[v] // Unavailable if nothing was told of it
-		} else {
-			answers[i].Verdict = directory.NotFound
-		}
+		answers[i] = known[v] // Unavailable if nothing was told of it
 	}
 	return answers
 }
@@ -80,7 +85,7 @@ func (d *Directory) ask(ctx context.Context, q question, values []string) map[st
 
 // askPiece asks one question, or several if its answer is cut short.
 func (d *Directory) askPiece(ctx context.Context, q question, values []string) map[string]directory.AccountAnswer {
-	rows, err := d.read(ctx, q, values)
+	found, err := d.read(ctx, q, values)
 	half := len(values) / 2
 	if errors.Is(err, errCut) && half > 0 {
 		d.most.Store(int64(half))
@@ -90,22 +95,22 @@ func (d *Directory) askPiece(ctx context.Context, q question, values []string) m
 		}
 		return known
 	}
-	if err == nil && len(rows) < len(values) {
-		err = d.showRole(ctx, rows)
+	if err == nil && len(found) < len(values) {
+		err = d.showRole(ctx, found)
 	}
 	d.note(err)
 	known := make(map[string]directory.AccountAnswer, len(values))
 	if err == nil {
-		d.settle(known, q, values, rows)
+		d.settle(known, q, values, found)
 	}
 	return known
 }
 
 // settle says of each value what a whole answer tells: one row is Found, none NotFound, and of more
 // nobody knows which is meant.
-func (d *Directory) settle(known map[string]directory.AccountAnswer, q question, values []string, rows []row) {
-	byName := make(map[string][]row, len(rows))
-	for _, r := range rows {
+func (d *Directory) settle(known map[string]directory.AccountAnswer, q question, values []string, all []row) {
+	byName := make(map[string][]row, len(all))
+	for _, r := range all {
 		byName[q.nameOf(r)] = append(byName[q.nameOf(r)], r)
 	}
 	for _, v := range values {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/rows"
 )
 
 // pageRows is how many rows one page of a list asks for; a project may send fewer.
@@ -43,24 +44,22 @@ func (a *Accounts) ListAccounts(ctx context.Context) ([]directory.Account, error
 func (a *Accounts) Add(context.Context, string) (directory.Account, directory.Key, error) {
 	n := a.d.names
 	return directory.Account{}, "", directory.Elsewhere{Statement: fmt.Sprintf("insert into %s (%s) values (%s) returning %s, %[2]s;",
-		n.table(), quoteName(n.Key), newKeySQL, quoteName(n.ID))}
+		n.Table(n.Accounts), rows.Quote(n.Key), newKeySQL, rows.Quote(n.ID))}
 }
 
 // DeleteAccount tells the statement that deletes the account.
 func (a *Accounts) DeleteAccount(_ context.Context, id string) error {
 	n := a.d.names
 	return directory.Elsewhere{Statement: fmt.Sprintf("delete from %s where %s = %s;",
-		n.table(), quoteName(n.ID), literal(id))}
+		n.Table(n.Accounts), rows.Quote(n.ID), literal(id))}
 }
 
 // Rotate tells the statement that gives the account a new key.
 func (a *Accounts) Rotate(_ context.Context, id string, _ time.Duration) (directory.Key, error) {
 	n := a.d.names
 	return "", directory.Elsewhere{Statement: fmt.Sprintf("update %s set %s = %s where %s = %s returning %[2]s;",
-		n.table(), quoteName(n.Key), newKeySQL, quoteName(n.ID), literal(id))}
+		n.Table(n.Accounts), rows.Quote(n.Key), newKeySQL, rows.Quote(n.ID), literal(id))}
 }
-
-func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 

@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/rows"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -20,7 +20,7 @@ type Config struct {
 	// ServiceKey is a secret key (sb_secret_...) or the legacy service_role key.
 	ServiceKey directory.Key
 	// Names of the tables and columns. Zero: those of the documentation.
-	Names Names
+	Names rows.Names
 	// Installation is named by every machine id made here: 8 characters of lower-case base32.
 	Installation string
 	Logger       *slog.Logger
@@ -31,15 +31,6 @@ type Config struct {
 
 	// Bent by tests alone.
 	pace pace
-}
-
-// Names are those of the tables and columns; they may be odd, but are no SQL.
-type Names struct {
-	Schema   string // "": public
-	Accounts string // "": user
-	ID       string // "": id
-	Key      string // "": apikey
-	Machines string // "": machines
 }
 
 // pace is how long things may take.
@@ -72,23 +63,8 @@ const (
 	mostAtOnce = 8
 )
 
-var (
-	validInstallation = regexp.MustCompile(`^[a-z2-7]{8}$`)
-	validName         = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-)
-
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		name *string
-		word string
-	}{
-		{&c.Names.Schema, "public"}, {&c.Names.Accounts, "user"}, {&c.Names.ID, "id"},
-		{&c.Names.Key, "apikey"}, {&c.Names.Machines, "machines"},
-	} {
-		if *d.name == "" {
-			*d.name = d.word
-		}
-	}
+	c.Names = c.Names.WithDefaults()
 	if c.Renew == 0 {
 		c.Renew = defaultRenew
 	}
@@ -110,16 +86,14 @@ func (c Config) check() error {
 	if c.Logger == nil {
 		problems = append(problems, errors.New("the logger is missing"))
 	}
-	if !validInstallation.MatchString(c.Installation) {
+	if !directory.IsInstallation(c.Installation) {
 		problems = append(problems, fmt.Errorf("%q is no installation id", c.Installation))
 	}
 	if c.Renew < 0 {
 		problems = append(problems, fmt.Errorf("a connection cannot be renewed every %v", c.Renew))
 	}
-	for _, n := range []string{c.Names.Schema, c.Names.Accounts, c.Names.ID, c.Names.Key, c.Names.Machines} {
-		if !validName.MatchString(n) {
-			problems = append(problems, fmt.Errorf("%q cannot be the name of a table or column", n))
-		}
+	if err := c.Names.Check(); err != nil {
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/feed"
+	"github.com/fleetline/fleetline/internal/directory/rows"
 )
 
 // openTimeout bounds how long a project that does not answer is waited for.
@@ -21,13 +22,16 @@ const openTimeout = 15 * time.Second
 // Directory is a Supabase project as directory.
 type Directory struct {
 	// Fixed after construction.
-	rest     *rest
-	names    Names
-	pace     pace
-	log      *slog.Logger
-	life     context.Context
-	stop     context.CancelFunc
-	accounts *feed.Feed
+	rest        *rest
+	names       rows.Names
+	pace        pace
+	log         *slog.Logger
+	life        context.Context
+	stop        context.CancelFunc
+	accountFeed *feed.Feed
+	machineFeed *feed.Feed
+	machines    *rows.Machines // nil: they are not installed
+	complaint   *rows.Complaint
 
 	work    sync.WaitGroup
 	doubted chan struct{} // holds one token when a new proof is asked for
@@ -37,8 +41,7 @@ type Directory struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	known   standing
-	trouble string // why there was no answer the last time; "": there was
-	unnamed bool   // a change that does not name its row has been logged
+	unnamed bool // a change that does not name its row has been logged
 }
 
 // Open examines the project before it returns, and refuses one that cannot be believed.
@@ -47,10 +50,13 @@ func Open(ctx context.Context, c Config) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
-	if err := d.firstProof(ctx); err != nil {
+	if err := d.firstProof(ctx, c); err != nil {
 		d.stop()
 		d.rest.close()
 		return nil, fmt.Errorf("opening the directory: %w", err)
+	}
+	if d.machines != nil {
+		r.line.bindings = append(r.line.bindings, binding{"*", d.names.Schema, rows.Deletions})
 	}
 	d.work.Go(func() { d.keepProving(d.life) }) // both end with life
 	d.work.Go(func() { r.run(d.life) })
@@ -70,7 +76,8 @@ func newDirectory(ctx context.Context, c Config) (*Directory, *realtime, error) 
 	kind, _ := inspectKey(c.ServiceKey)
 	d := &Directory{
 		rest: newREST(c, root, kind, counts), names: c.Names, pace: c.pace, log: c.Logger,
-		accounts: feed.New(errConnecting), doubted: make(chan struct{}, 1),
+		accountFeed: feed.New(errConnecting), machineFeed: feed.New(errConnecting), doubted: make(chan struct{}, 1),
+		complaint: rows.NewComplaint(c.Logger, "the directory does not answer"),
 	}
 	d.most.Store(math.MaxInt32)
 	d.sees.Store(kind == legacyKey)
@@ -87,23 +94,35 @@ func (d *Directory) newRealtime(c Config) *realtime {
 			bindings: []binding{{"*", d.names.Schema, d.names.Accounts}},
 		},
 		renew: c.Renew,
-		live:  func() { d.accounts.Push(directory.Event{Kind: directory.Live}) },
-		lost:  func(why error) { d.accounts.Push(directory.Event{Kind: directory.Lost, Err: why}) },
+		live:  func() { d.pushBoth(directory.Event{Kind: directory.Live}) },
+		lost:  func(why error) { d.pushBoth(directory.Event{Kind: directory.Lost, Err: why}) },
 		changed: func(c change) {
-			if c.schema == d.names.Schema && c.table == d.names.Accounts {
+			switch {
+			case c.schema != d.names.Schema:
+			case c.table == d.names.Accounts:
 				d.accountChanged(c)
+			case c.table == rows.Deletions:
+				d.deletionChanged(c)
 			}
 		},
 	}
 }
 
+func (d *Directory) pushBoth(e directory.Event) {
+	d.accountFeed.Push(e)
+	d.machineFeed.Push(e)
+}
+
 // firstProof waits for a project that is away for the moment.
-func (d *Directory) firstProof(ctx context.Context) error {
+func (d *Directory) firstProof(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	wait := newBackoff(d.pace)
 	for {
 		err := d.prove(ctx)
+		if err == nil {
+			err = d.findMachines(ctx, c)
+		}
 		if _, refused := errors.AsType[*hinted](err); err == nil || refused {
 			return err
 		}
@@ -113,8 +132,32 @@ func (d *Directory) firstProof(ctx context.Context) error {
 	}
 }
 
+// findMachines finds whether the project keeps machines.
+func (d *Directory) findMachines(ctx context.Context, c Config) error {
+	m := rows.NewMachines(caller{d.rest}, c.Installation, c.Logger)
+	err := m.Installed(ctx)
+	if errors.Is(err, rows.ErrNotInstalled) {
+		if !isMissingFunction(err) {
+			c.Logger.Warn("the project's tables for machines are not used", "err", err)
+		}
+		return nil
+	}
+	if err == nil {
+		d.machines = m
+	}
+	return err
+}
+
 // Accounts is the face that knows accounts.
 func (d *Directory) Accounts() *Accounts { return &Accounts{d} }
+
+// Machines is the face that keeps machines; nil if the project has no tables for them.
+func (d *Directory) Machines() *Machines {
+	if d.machines == nil {
+		return nil
+	}
+	return &Machines{d.machines, d}
+}
 
 // Close ends every Watch and answers Unavailable from then on.
 func (d *Directory) Close() {
@@ -132,33 +175,30 @@ func (d *Directory) accountChanged(c change) {
 	switch c.kind {
 	case "DELETE":
 		if named {
-			d.accounts.Push(directory.Event{Kind: directory.Gone, ID: before})
+			d.accountFeed.Push(directory.Event{Kind: directory.Gone, ID: before})
 		}
 	case "UPDATE":
 		if named && renamed && before != after {
-			d.accounts.Push(directory.Event{Kind: directory.Gone, ID: before})
+			d.accountFeed.Push(directory.Event{Kind: directory.Gone, ID: before})
 		}
 		if renamed {
-			d.accounts.Push(directory.Event{Kind: directory.Changed, ID: after})
+			d.accountFeed.Push(directory.Event{Kind: directory.Changed, ID: after})
 		}
 	default:
 		return
 	}
 	if !named && (c.kind == "DELETE" || !renamed) {
-		d.noteUnnamed()
+		d.noteUnnamed(d.names.Accounts)
 	}
 }
 
-func (d *Directory) noteUnnamed() {
+func (d *Directory) noteUnnamed(table string) {
 	d.mu.Lock()
 	before := d.unnamed
 	d.unnamed = true
 	d.mu.Unlock()
 	if !before {
 		d.log.Warn("realtime reports a change but not of which row; changes like it are found by the sweep only",
-			"hint", "make "+d.names.ID+" the primary key of "+d.names.table())
+			"table", table, "hint", "its id must be its primary key")
 	}
 }
-
-// table is the table of accounts, quoted.
-func (n Names) table() string { return quoteName(n.Schema) + "." + quoteName(n.Accounts) }

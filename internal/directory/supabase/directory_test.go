@@ -7,25 +7,35 @@ import (
 	"github.com/fleetline/fleetline/internal/directory/supabase/standin"
 )
 
+// variant is one way in which projects differ.
+type variant struct {
+	name   string
+	id     string // SQL type
+	legacy bool   // the kind of key
+	// install makes what the owner may or may not have installed.
+	install func(*project)
+}
+
+func variants() []variant {
+	nothing := func(*project) {}
+	return []variant{
+		{"UUIDsAndASecretKeyInURLs", "uuid", false, nothing},
+		{"NumbersAndALegacyKeyInURLs", "bigint", true, nothing},
+		{"TextsAndASecretKeyInURLs", "text", false, nothing},
+		{"NumbersAndASecretKeyInBodies", "bigint", false, (*project).installLookups},
+		{"UUIDsAndALegacyKeyWithMachines", "uuid", true, (*project).installAll},
+		{"TextsAndASecretKeyWithMachines", "text", false, (*project).installAll},
+	}
+}
+
 func TestTheSuite(t *testing.T) {
-	for _, id := range idTypes {
-		for _, functions := range []bool{false, true} {
-			for _, legacy := range []bool{false, true} {
-				name := id + map[bool]string{false: " by URL", true: " by body"}[functions] + map[bool]string{false: " with a secret key", true: " with a legacy key"}[legacy]
-				t.Run(name, func(t *testing.T) {
-					directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
-						p := newProject(t, id, standin.Config{})
-						if functions {
-							p.installLookups()
-						}
-						key := p.Keys().Secret
-						if legacy {
-							key = p.Keys().ServiceRole
-						}
-						return p.fixture(t, p.config(key, &journal{}))
-					})
-				})
-			}
-		}
+	for _, v := range variants() {
+		t.Run(v.name, func(t *testing.T) {
+			directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
+				p := newProject(t, v.id, standin.Config{})
+				v.install(p)
+				return p.fixture(t, p.config(p.key(v.legacy), &journal{}))
+			})
+		})
 	}
 }

@@ -63,12 +63,12 @@ var errStripped = &hinted{
 func (d *Directory) examine(ctx context.Context) (standing, error) {
 	stranger := []string{randomKey()}
 	s := standing{proven: true, functions: true}
-	rows, err := d.readFunction(ctx, d.byKey(), stranger)
+	found, err := d.readFunction(ctx, d.byKey(), stranger)
 	if isMissingFunction(err) {
 		s.functions = false
-		rows, err = d.readTable(ctx, d.byKey(), stranger)
+		found, err = d.readTable(ctx, d.byKey(), stranger)
 	}
-	if len(rows) > 0 {
+	if len(found) > 0 {
 		return standing{}, errStripped
 	}
 	if err != nil {
@@ -109,8 +109,8 @@ func randomKey() string {
 // showRole is asked before an absence is said. To a key that does not see every row, what is hidden
 // looks deleted. A legacy key names its role; any other has shown it by running what only the service
 // role may run, or by seeing a row.
-func (d *Directory) showRole(ctx context.Context, rows []row) error {
-	if len(rows) > 0 {
+func (d *Directory) showRole(ctx context.Context, found []row) error {
+	if len(found) > 0 {
 		d.sees.Store(true)
 	}
 	if d.sees.Load() {
@@ -152,9 +152,12 @@ func (d *Directory) refusal(err error) error {
 		return &hinted{fmt.Sprintf("table %s.%s has no column %s or %s (%v)", n.Schema, n.Accounts, n.ID, n.Key, f), "Set the names of its columns."}
 	case f.code == "PGRST106":
 		return &hinted{fmt.Sprintf("schema %s is not exposed (%v)", n.Schema, f), "Add it to the exposed schemas: Project Settings, Data API."}
+	case f.code == "P0001":
+		return &hinted{fmt.Sprintf("the functions refuse to answer (%v)", f),
+			"They do so on a read replica, and where row-level security hides rows from the key's role."}
 	case f.code == "42501", f.status == 403:
 		return &hinted{fmt.Sprintf("the key may not read table %s.%s (%v)", n.Schema, n.Accounts, f),
-			fmt.Sprintf("Run: grant select on %s to service_role;", n.table())}
+			fmt.Sprintf("Run: grant select on %s to service_role;", n.Table(n.Accounts))}
 	case f.status == 401:
 		return &hinted{fmt.Sprintf("the project refuses the key (%v)", f), keyHint}
 	}
@@ -198,7 +201,7 @@ func (d *Directory) doubt() {
 	}
 }
 
-// note logs when answers stop and come again, not each of them in between.
+// note takes in how a question went.
 func (d *Directory) note(err error) {
 	if errors.Is(err, errNobody) {
 		return
@@ -206,23 +209,7 @@ func (d *Directory) note(err error) {
 	if errors.Is(err, errStranger) || isMissingFunction(err) {
 		d.doubt()
 	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	d.mu.Lock()
-	before := d.trouble
-	d.trouble = text
-	d.mu.Unlock()
-	switch {
-	case text == before:
-	case text == "":
-		d.log.Info("the directory answers again")
-	case before == "":
-		d.log.Warn("the directory does not answer", "err", err)
-	default:
-		d.log.Debug("the directory still does not answer", "err", err)
-	}
+	d.complaint.Note(err)
 }
 
 // page reads ids in order, after one; "" begins.
@@ -236,9 +223,9 @@ func (d *Directory) page(ctx context.Context, kind, after string, limit int) ([]
 	if err != nil {
 		return nil, err
 	}
-	rows, err := decodeRows(a.body, d.names.ID, "")
+	found, err := decodeRows(a.body, d.names.ID, "")
 	if err != nil || a.status != 200 {
 		return nil, errNoList
 	}
-	return rows, nil
+	return found, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/rows"
 )
 
 const (
@@ -36,14 +37,14 @@ type question struct {
 func (d *Directory) byKey() question {
 	digest := func(s string) string { d := directory.Key(s).Digest(); return string(d[:]) }
 	return question{
-		kind: "lookup", function: "fleetline_accounts_by_key", argument: "keys", column: column(d.names.Key),
+		kind: "lookup", function: rows.AccountsByKey, argument: "keys", column: column(d.names.Key),
 		name: digest, nameOf: func(r row) string { return digest(string(r.key)) },
 	}
 }
 
 func (d *Directory) byID() question {
 	return question{
-		kind: "check", function: "fleetline_accounts_by_id", argument: "ids", column: column(d.names.ID),
+		kind: "check", function: rows.AccountsByID, argument: "ids", column: column(d.names.ID),
 		name: func(id string) string { return id }, nameOf: func(r row) string { return r.id },
 	}
 }
@@ -115,19 +116,19 @@ func wholeRows(a answer, id, key string) ([]row, error) {
 	if a.status != 200 && a.status != 206 {
 		return nil, unusable(a.status, "HTTP "+strconv.Itoa(a.status)+" is no answer to a question")
 	}
-	rows, err := decodeRows(a.body, id, key)
+	found, err := decodeRows(a.body, id, key)
 	if err != nil {
 		return nil, errNoList
 	}
 	_, total, ok := strings.Cut(a.header.Get("Content-Range"), "/")
 	n, err := strconv.Atoi(total)
 	switch {
-	case a.status == 206 || ok && err == nil && n != len(rows):
-		return rows, errCut
+	case a.status == 206 || ok && err == nil && n != len(found):
+		return found, errCut
 	case !ok || err != nil:
 		return nil, errNoTotal
 	}
-	return rows, nil
+	return found, nil
 }
 
 // read asks in the way that is possible, and refuses what nobody asked for.
@@ -136,7 +137,7 @@ func (d *Directory) read(ctx context.Context, q question, values []string) ([]ro
 	if d.standing().functions {
 		ask = d.readFunction
 	}
-	rows, err := ask(ctx, q, values)
+	found, err := ask(ctx, q, values)
 	if err != nil && !errors.Is(err, errCut) {
 		return nil, err
 	}
@@ -144,10 +145,10 @@ func (d *Directory) read(ctx context.Context, q question, values []string) ([]ro
 	for _, v := range values {
 		asked[q.name(v)] = true
 	}
-	if slices.ContainsFunc(rows, func(r row) bool { return !asked[q.nameOf(r)] }) {
+	if slices.ContainsFunc(found, func(r row) bool { return !asked[q.nameOf(r)] }) {
 		return nil, errStranger
 	}
-	return rows, err
+	return found, err
 }
 
 // pieces cuts values into questions that are short enough. Values that fit into none are left out.

@@ -182,18 +182,3 @@ func (r *rest) sign(h http.Header) {
 		h.Set("Authorization", "Bearer "+string(r.key))
 	}
 }
-
-// Call runs a function of the database and decodes what it returns into result; nil: nothing.
-func (r *rest) Call(ctx context.Context, function string, args map[string]any, result any) error {
-	if args == nil {
-		args = map[string]any{}
-	}
-	a, err := r.do(ctx, request{kind: "call", path: "rpc/" + function, body: args})
-	if err != nil || result == nil {
-		return err
-	}
-	if json.Unmarshal(a.body, result) != nil {
-		return unusable(a.status, "the answer is not what the function returns")
-	}
-	return nil
-}

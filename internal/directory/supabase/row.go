@@ -2,13 +2,15 @@ package supabase
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/rows"
 )
 
 // row is one account as it comes back.
@@ -33,20 +35,20 @@ func decodeRows(body []byte, id, key string) ([]row, error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) || json.Unmarshal(body, &list) != nil {
 		return nil, errShape
 	}
-	rows := make([]row, len(list))
+	found := make([]row, len(list))
 	for i, fields := range list {
 		var err error
-		if rows[i].id, err = canonicalID(fields[id]); err != nil {
+		if found[i].id, err = canonicalID(fields[id]); err != nil {
 			return nil, err
 		}
 		if key == "" {
 			continue
 		}
-		if rows[i].key, err = decodeKey(fields[key]); err != nil {
+		if found[i].key, err = decodeKey(fields[key]); err != nil {
 			return nil, err
 		}
 	}
-	return rows, nil
+	return found, nil
 }
 
 func decodeKey(raw json.RawMessage) (directory.Key, error) {
@@ -94,11 +96,21 @@ func (k idKind) fits(id string) bool {
 	case uuidID:
 		return isUUID(id)
 	}
-	return isText(id)
+	return rows.Storable(id)
 }
 
-// isText tells what a text column can hold.
-func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+// stranger is an id that no row has.
+func (k idKind) stranger() string {
+	switch k {
+	case numberID:
+		return strconv.Itoa(math.MinInt32) // an integer of the smaller kind, too
+	case uuidID:
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	}
+	return rand.Text()
+}
 
 func isUUID(s string) bool {
 	if len(s) != 36 {
