@@ -34,10 +34,10 @@ type Faults struct {
 	SystemDelay time.Duration
 	// SubscriptionError comes instead of system ok; the channel stays open.
 	SubscriptionError string
-	// Mute subscribes and sends nothing.
+	// Mute subscribes and sends no changes.
 	Mute bool
-	// Skip loses the changes of this poll, as a tenant over its limit does, and says nothing.
-	Skip bool
+	// Lose is how many changes get lost before they flow again, as when a tenant is over its limit.
+	Lose int
 	// Blackhole leaves sockets open and answers nothing on them.
 	Blackhole bool
 }
@@ -59,29 +59,28 @@ const (
 // Matrix names the faults that a directory must survive.
 func Matrix() map[string]Faults {
 	matrix := map[string]Faults{
-		"html with status 200":      {Body: HTML},
-		"truncated json":            {Body: Truncated},
-		"cut off body":              {Body: CutOff},
-		"garbage json":              {Body: Garbage},
-		"empty as under rls":        {Body: Empty},
-		"null":                      {Body: Null},
-		"slow body":                 {Delay: time.Minute},
-		"429 with Retry-After":      {Status: 429, RetryAfter: time.Second},
-		"late system ok":            {SystemDelay: 2 * time.Second},
-		"subscription error":        {SubscriptionError: subscriptionFailed},
-		"join error":                {JoinError: "ClientJoinRateLimitReached: Too many joins per second"},
-		"mute":                      {Mute: true},
-		"skipped events":            {Skip: true},
-		"blackhole":                 {Blackhole: true},
-		"websocket refused by 401":  {Handshake: 401},
-		"websocket refused by 403":  {Handshake: 403},
-		"websocket refused by 429":  {Handshake: 429},
-		"websocket refused by 500":  {Handshake: 500},
-		"apikey parameter not kept": {},
-		"apikey parameter kept":     {ApikeyKept: true},
+		"html with status 200":  {Body: HTML},
+		"truncated json":        {Body: Truncated},
+		"cut off body":          {Body: CutOff},
+		"garbage json":          {Body: Garbage},
+		"empty as under rls":    {Body: Empty},
+		"null":                  {Body: Null},
+		"slow body":             {Delay: time.Minute},
+		"429 with Retry-After":  {Status: 429, RetryAfter: time.Second},
+		"apikey parameter kept": {ApikeyKept: true},
+
+		"late system ok":     {SystemDelay: 2 * time.Second},
+		"subscription error": {SubscriptionError: subscriptionFailed},
+		"join error":         {JoinError: "ClientJoinRateLimitReached: Too many joins per second"},
+		"mute":               {Mute: true},
+		"skipped events":     {Lose: 1},
+		"blackhole":          {Blackhole: true},
 	}
 	for _, status := range []int{401, 402, 403, 500, 502, 503, 520, 521, 540, 544} {
 		matrix[fmt.Sprintf("status %d", status)] = Faults{Status: status}
+	}
+	for _, status := range []int{401, 403, 404, 429, 500} {
+		matrix[fmt.Sprintf("websocket refused with %d", status)] = Faults{Handshake: status}
 	}
 	return matrix
 }
@@ -96,7 +95,7 @@ func (p *Project) Faults() Faults {
 // Break puts faults in the place of those before. The zero value heals.
 func (p *Project) Break(f Faults) {
 	p.mu.Lock()
-	p.faults, p.spoiled = f, 0
+	p.faults, p.spoiled, p.lost = f, 0, 0
 	p.mu.Unlock()
 }
 
@@ -111,6 +110,58 @@ func (p *Project) Outage(on bool) error {
 		p.serve(listener)
 	}
 	return err
+}
+
+// Drop cuts all sockets of Realtime, without a close frame.
+func (p *Project) Drop() {
+	for _, s := range p.realtime.open() {
+		_ = s.conn.CloseNow()
+	}
+}
+
+// Crash ends all channels as a crash of their processes does: with phx_error.
+func (p *Project) Crash() {
+	for _, ch := range p.realtime.all() {
+		ch.end()
+		ch.socket.send(frame{JoinRef: ch.joinRef, Ref: ch.joinRef, Topic: ch.topic, Event: "phx_error", Payload: object{}.raw()})
+	}
+}
+
+// ShutDown ends all channels with a system error and phx_close, after which the official client gives
+// up.
+func (p *Project) ShutDown(reason string) {
+	for _, ch := range p.realtime.all() {
+		ch.shutDown(reason)
+	}
+}
+
+// RepeatSystemOK subscribes all channels anew, as when the publication has changed: what changes before
+// the next system ok is lost.
+func (p *Project) RepeatSystemOK() { p.realtime.resubscribe() }
+
+// RestartRealtime loses the replication slot and what was not read from it; a new one follows.
+func (p *Project) RestartRealtime() { p.realtime.feed.restart() }
+
+// Subscribed counts the channels that changes reach now.
+func (p *Project) Subscribed() int {
+	n := 0
+	for _, ch := range p.realtime.all() {
+		if ch.subscribed() {
+			n++
+		}
+	}
+	return n
+}
+
+// loses tells whether a change gets lost.
+func (p *Project) loses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost < p.faults.Lose {
+		p.lost++
+		return true
+	}
+	return p.faults.Mute
 }
 
 // spoil applies the faults of REST: it answers by itself, or bends what will be answered.

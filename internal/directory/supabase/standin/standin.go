@@ -43,19 +43,21 @@ type Project struct {
 	URL string
 
 	// Fixed after construction.
-	config   Config
-	address  string
-	pool     *pgxpool.Pool
-	realtime *realtime
-	ctx      context.Context // ends with the project
-	cancel   context.CancelFunc
+	config      Config
+	address     string
+	pool        *pgxpool.Pool
+	realtime    *realtime
+	hasRealtime bool
+	ctx         context.Context // ends with the project
+	cancel      context.CancelFunc
 
 	mu       sync.Mutex
 	service  *service // nil during an outage
 	keys     Keys
 	secret   []byte
 	faults   Faults
-	spoiled  int // requests answered by the fault of the gateway
+	spoiled  int // requests answered by the present fault
+	lost     int // changes lost by the present fault
 	requests map[string]int
 	urls     []string
 }
@@ -104,6 +106,11 @@ func (p *Project) open(database string) error {
 	if _, err := p.pool.Exec(p.ctx, setup); err != nil {
 		return err
 	}
+	var level string
+	if err := p.pool.QueryRow(p.ctx, "show wal_level").Scan(&level); err != nil {
+		return err
+	}
+	p.hasRealtime = level == "logical"
 	p.realtime = newRealtime(p, config.ConnConfig)
 	p.RotateKeys()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
