@@ -29,10 +29,11 @@ func variants() []variant {
 }
 
 func TestTheSuite(t *testing.T) {
+	s := server(t)
 	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {
 			directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
-				p := newProject(t, v.id, standin.Config{})
+				p := newProject(t, s, v.id, standin.Config{})
 				v.install(p)
 				return p.fixture(t, p.config(p.key(v.legacy), &journal{}))
 			})
