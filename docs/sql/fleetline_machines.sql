@@ -95,11 +95,11 @@ create or replace function "public".fleetline_guard() returns void
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   if pg_is_in_recovery() then
-    raise exception 'this server is a replica, not the primary';
+    raise exception using errcode = 'FL002', message = 'this server is a replica, not the primary';
   elsif row_security_active('"public"."user"') or row_security_active('"public"."machines"') or row_security_active('"public"."fleetline_deletions"') then
-    raise exception 'row-level security may hide rows from role %', current_user;
+    raise exception using errcode = 'FL002', message = 'row-level security may hide rows from role ' || current_user;
   elsif current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'transactions must be read committed here, not %', current_setting('transaction_isolation');
+    raise exception using errcode = 'FL002', message = 'transactions must be read committed here, not ' || current_setting('transaction_isolation');
   end if;
 end $$;
 

@@ -20,11 +20,11 @@ func (n Names) fill(sql string) string {
 	n = n.WithDefaults()
 	accounts, machines, deletions := n.Table(n.Accounts), n.Table(n.Machines), n.Table(Deletions)
 	return strings.NewReplacer(
-		"@schema@", Quote(n.Schema), "@schema_literal@", literal(Quote(n.Schema)),
-		"@accounts@", accounts, "@accounts_literal@", literal(accounts),
-		"@machines@", machines, "@machines_literal@", literal(machines),
-		"@deletions@", deletions, "@deletions_literal@", literal(deletions),
-		"@id@", Quote(n.ID), "@id_literal@", literal(n.ID), "@key@", Quote(n.Key),
+		"@schema@", Quote(n.Schema), "@schema_literal@", Literal(Quote(n.Schema)),
+		"@accounts@", accounts, "@accounts_literal@", Literal(accounts),
+		"@machines@", machines, "@machines_literal@", Literal(machines),
+		"@deletions@", deletions, "@deletions_literal@", Literal(deletions),
+		"@id@", Quote(n.ID), "@id_literal@", Literal(n.ID), "@key@", Quote(n.Key),
 		"@version@", strconv.Itoa(Version),
 	).Replace(sql)
 }

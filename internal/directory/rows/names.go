@@ -73,8 +73,8 @@ func checkName(name string) error {
 // Quote makes an SQL identifier of a name.
 func Quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// literal makes an SQL string of a text.
-func literal(text string) string {
+// Literal makes an SQL string of a text.
+func Literal(text string) string {
 	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	if strings.Contains(text, `\`) {
 		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
