@@ -3,7 +3,6 @@ package supabase
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -51,16 +50,14 @@ func (a *Accounts) Add(context.Context, string) (directory.Account, directory.Ke
 func (a *Accounts) DeleteAccount(_ context.Context, id string) error {
 	n := a.d.names
 	return directory.Elsewhere{Statement: fmt.Sprintf("delete from %s where %s = %s;",
-		n.Table(n.Accounts), rows.Quote(n.ID), literal(id))}
+		n.Table(n.Accounts), rows.Quote(n.ID), rows.Literal(id))}
 }
 
 // Rotate tells the statement that gives the account a new key.
 func (a *Accounts) Rotate(_ context.Context, id string, _ time.Duration) (directory.Key, error) {
 	n := a.d.names
 	return "", directory.Elsewhere{Statement: fmt.Sprintf("update %s set %s = %s where %s = %s returning %[2]s;",
-		n.Table(n.Accounts), rows.Quote(n.Key), newKeySQL, rows.Quote(n.ID), literal(id))}
+		n.Table(n.Accounts), rows.Quote(n.Key), newKeySQL, rows.Quote(n.ID), rows.Literal(id))}
 }
-
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 var _ directory.AccountAdmin = (*Accounts)(nil)

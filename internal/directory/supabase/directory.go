@@ -55,9 +55,7 @@ func Open(ctx context.Context, c Config) (*Directory, error) {
 		d.rest.close()
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
-	if d.machines != nil {
-		r.line.bindings = append(r.line.bindings, binding{"*", d.names.Schema, rows.Deletions})
-	}
+	d.bind(r.line)
 	d.work.Go(func() { d.keepProving(d.life) }) // both end with life
 	d.work.Go(func() { r.run(d.life) })
 	return d, nil
@@ -91,7 +89,6 @@ func (d *Directory) newRealtime(c Config) *realtime {
 		line: &line{
 			client: &http.Client{Transport: transport, CheckRedirect: stay},
 			root:   d.rest.root, key: d.rest.key, kind: d.rest.kind, pace: d.pace, counts: d.rest.counts,
-			bindings: []binding{{"*", d.names.Schema, d.names.Accounts}},
 		},
 		renew: c.Renew,
 		live:  func() { d.pushBoth(directory.Event{Kind: directory.Live}) },
@@ -105,6 +102,15 @@ func (d *Directory) newRealtime(c Config) *realtime {
 				d.deletionChanged(c)
 			}
 		},
+	}
+}
+
+// bind says which tables are watched. The table of machines is not: it changes with every machine
+// that comes or goes, and past a limit Realtime drops changes, others' too.
+func (d *Directory) bind(l *line) {
+	l.bindings = []binding{{"*", d.names.Schema, d.names.Accounts}}
+	if d.machines != nil {
+		l.bindings = append(l.bindings, binding{"*", d.names.Schema, rows.Deletions})
 	}
 }
 
