@@ -83,6 +83,7 @@ func explain(err error) string {
 func sentenceOf(err error) (sentence, hint string) {
 	var refused *api.Error
 	var h hinted
+	var own interface{ Hint() string }
 	var use wrongUse
 	switch {
 	case errors.As(err, &refused):
@@ -90,6 +91,8 @@ func sentenceOf(err error) (sentence, hint string) {
 		return fmt.Sprintf("%s (%s)", reasons, refused.Code), refused.Hint
 	case errors.As(err, &h):
 		return err.Error(), h.hint
+	case errors.As(err, &own):
+		return err.Error(), own.Hint()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return err.Error(), "is the gateway running? Name its data folder with --data-dir"
 	case errors.As(err, &use):

@@ -33,6 +33,7 @@ type cli struct {
 	Connect   connectCmd   `cmd:"" help:"Connect this machine to a gateway and show what it receives."`
 	Account   accountCmd   `cmd:"" help:"Accounts: the rows that hold API keys."`
 	Machine   machineCmd   `cmd:"" help:"Machines: what accounts have enrolled."`
+	Doctor    doctorCmd    `cmd:"" help:"Try the settings out and say what is wrong and what to do."`
 	Deletions deletionsCmd `cmd:"" help:"Deletions that wait for proof or for your word."`
 	Publish   publishCmd   `cmd:"" help:"Send a message to a machine, to an account's machines or to all."`
 	Cert      certCmd      `cmd:"" help:"Make a self-signed certificate and its key."`

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/directory/rows"
 	"github.com/fleetline/fleetline/internal/token"
 	"github.com/fleetline/fleetline/wire"
 )
@@ -36,10 +37,15 @@ type Config struct {
 	// "": the one in DataDir, made at the first start.
 	JWTSecret         Secret
 	JWTSecretPrevious Secret
-	// SupabaseURL, DatabaseURL and NATSURL choose parts outside this process.
+	// SupabaseURL and SupabaseKey, a secret or service_role key, or else DatabaseURL, of a Postgres,
+	// say where the accounts are kept. None: in DataDir.
 	SupabaseURL string
-	DatabaseURL string
-	NATSURL     string
+	SupabaseKey Secret
+	DatabaseURL Secret
+	// Names are those of tables and columns there. Zero: public, user, id, apikey, machines.
+	Names rows.Names
+	// NATSURL chooses a broker outside this process.
+	NATSURL string
 	// Heartbeat is the time between two pings. 0: 30 s.
 	Heartbeat time.Duration
 	// MaxFrameUp and MaxFrameDown bound frames from and to machines, in bytes of payload; messages
@@ -124,11 +130,14 @@ func (c Config) Check() error {
 // checkParts refuses what is not built: falling back to something else in silence would keep a
 // fleet's machines in a place nobody looks at.
 func (c Config) checkParts() (p Problems) {
-	if c.SupabaseURL != "" {
-		p = append(p, "SUPABASE_URL is set, but the Supabase directory is not built yet: unset it to use the embedded directory")
+	if c.SupabaseURL != "" && c.SupabaseKey == "" {
+		p = append(p, "SUPABASE_URL is set, but SUPABASE_SERVICE_ROLE_KEY is not: take a secret key (sb_secret_...) or the service_role key from the project's settings")
 	}
-	if c.DatabaseURL != "" {
-		p = append(p, "DATABASE_URL is set, but the Postgres directory is not built yet: unset it to use the embedded directory")
+	if c.SupabaseURL == "" && c.SupabaseKey != "" {
+		p = append(p, "SUPABASE_SERVICE_ROLE_KEY is set, but SUPABASE_URL is not: set it, or unset the key to keep accounts here")
+	}
+	if err := c.Names.Check(); err != nil {
+		p = append(p, fmt.Sprintf("FLEETLINE_SCHEMA, FLEETLINE_ACCOUNTS_TABLE, FLEETLINE_ACCOUNTS_ID, FLEETLINE_ACCOUNTS_KEY, FLEETLINE_MACHINES_TABLE: %v", err))
 	}
 	if c.NATSURL != "" {
 		p = append(p, "NATS_URL is set, but an external broker is not built yet: unset it to use the embedded broker")

@@ -81,8 +81,9 @@ func (s *Server) Close() error {
 		if s.gateway != nil {
 			s.gateway.Close()
 		}
-		if s.directory != nil {
-			s.directory.Close()
+		if s.own != nil {
+			s.books.close()
+			s.own.Close()
 		}
 		if s.broker != nil {
 			errs = append(errs, s.removeAddr(), s.broker.Close())

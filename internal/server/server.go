@@ -32,7 +32,8 @@ type Server struct {
 	log        *slog.Logger
 	registry   *prometheus.Registry
 	broker     *broker.Broker
-	directory  *embedded.Directory
+	own        *embedded.Directory // keeps the machines, at least, unless there is a table for them
+	books      books
 	gateway    *gateway.Gateway
 	cert       *certificate // nil: no TLS
 	adminToken Secret
@@ -61,7 +62,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	s := &Server{config: c, log: c.Logger, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{s.openStore, s.openSecrets, s.openGateway, s.openDoors} {
+	for _, step := range []func(context.Context) error{s.openStore, s.openDirectory, s.openSecrets, s.openGateway, s.openDoors} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -82,16 +83,6 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		Sessions:   s.sessions,
 		Logger:     s.log,
 		Registerer: s.registry,
-	})
-	if err != nil {
-		return err
-	}
-	s.directory, err = embedded.Open(ctx, embedded.Config{
-		JetStream:    s.broker.JetStream(),
-		Installation: s.broker.Installation(),
-		BucketBytes:  s.broker.BucketBytes(),
-		Sync:         s.broker.SyncBucket,
-		Logger:       s.log,
 	})
 	return err
 }
@@ -115,7 +106,10 @@ func (s *Server) openSecrets(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return s.makeFirstAccount(ctx, s.directory.Accounts())
+	if s.elsewhere() != nil {
+		return nil
+	}
+	return s.makeFirstAccount(ctx, s.own.Accounts())
 }
 
 func (s *Server) openGateway(context.Context) error {
@@ -141,8 +135,8 @@ func (s *Server) openGateway(context.Context) error {
 		Log:         s.broker,
 		Revocations: s.broker,
 		Reader:      gateway.ReadFrom(s.broker),
-		Accounts:    s.directory.Accounts(),
-		Machines:    s.directory.Machines(),
+		Accounts:    s.books.accounts,
+		Machines:    s.books.machines,
 		Tokens:      tokens,
 		NewEngine: func(h socket.Handler) (socket.Engine, error) {
 			return socket.NewPortable(socket.Config{Handler: h, MaxFrame: s.config.MaxFrameUp, Logger: s.log, Registerer: s.registry})
@@ -180,10 +174,10 @@ func (s *Server) newAdmin() (*admin.Admin, error) {
 	hub := s.gateway.Hub()
 	return admin.New(admin.Config{
 		Token:        admin.Token(s.adminToken),
-		Accounts:     s.directory.Accounts(),
-		AccountAdmin: s.directory.Accounts(),
-		Machines:     s.directory.Machines(),
-		MachineAdmin: s.directory.Machines(),
+		Accounts:     s.books.accounts,
+		AccountAdmin: s.books.accountAdmin,
+		Machines:     s.books.machines,
+		MachineAdmin: s.books.machineAdmin,
 		Publisher:    s.broker,
 		Online:       hub.Count,
 		OnlineIDs:    hub.Machines,

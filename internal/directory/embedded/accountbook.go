@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/feed"
 )
 
 // accountBook is the accounts in memory. It is told records and knows the time; where records come
@@ -16,7 +17,7 @@ import (
 type accountBook struct {
 	// Fixed after construction.
 	log  *slog.Logger
-	feed *feed // written under mu, so that events are in the order of changes
+	feed *feed.Feed // written under mu, so that events are in the order of changes
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -46,7 +47,7 @@ const (
 )
 
 func newAccountBook(log *slog.Logger) *accountBook {
-	b := &accountBook{log: log, feed: newFeed()}
+	b := &accountBook{log: log, feed: feed.New(unavailable(errLoading))}
 	b.reset()
 	return b
 }
@@ -80,10 +81,10 @@ func (b *accountBook) apply(id string, value []byte, revision uint64) {
 	now := b.read(was, value, revision)
 	b.file(was, now)
 	if kind := accountChange(was, now, time.Now()); kind != 0 {
-		b.feed.push(directory.Event{Kind: kind, ID: id, Asked: now.state == deleted})
+		b.feed.Push(directory.Event{Kind: kind, ID: id, Asked: now.state == deleted})
 	} else if was.revision == 0 && now.state == deleted {
 		// It came and went at another node before this one read of it.
-		b.feed.pushIfLive(directory.Event{Kind: directory.Gone, ID: id, Asked: true})
+		b.feed.PushIfLive(directory.Event{Kind: directory.Gone, ID: id, Asked: true})
 	}
 }
 
@@ -272,7 +273,7 @@ func (b *accountBook) endGraces() {
 	for now := time.Now(); len(b.graces) > 0 && !now.Before(b.graces[0].until); {
 		ended := heap.Pop(&b.graces).(grace)
 		if p := b.pages[ended.id]; p != nil && p.losesKeyAt(ended.until) {
-			b.feed.push(directory.Event{Kind: directory.Changed, ID: ended.id})
+			b.feed.Push(directory.Event{Kind: directory.Changed, ID: ended.id})
 		}
 	}
 	b.scheduleLocked()

@@ -65,7 +65,7 @@ func answer[A any](ctx context.Context, b *bucket, n int, one func(int) A, verdi
 // Watch reports changes of accounts until ctx ends. A watcher that is slower than the changes is
 // told Lost, then Live.
 func (a *Accounts) Watch(ctx context.Context, report func(directory.Event)) error {
-	return a.book.feed.watch(ctx, a.bucket.life, report)
+	return a.book.feed.Watch(ctx, a.bucket.life, report)
 }
 
 // Add makes an account and the key that opens it.
@@ -82,7 +82,7 @@ func (a *Accounts) add(ctx context.Context, name string, key directory.Key) (id 
 	if a.bucket.isFull(ctx) {
 		return "", directory.ErrFull
 	}
-	id = "acc_" + randomID()
+	id = "acc_" + directory.RandomID()
 	record := accountRecord{
 		Name: name, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 		Keys: []keyRecord{{Digest: digest(key.Digest())}},
@@ -206,11 +206,4 @@ func newKey() directory.Key {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
 	return directory.Key(keyPrefix + base64url.EncodeToString(b))
-}
-
-// randomID is 16 characters, 80 bits.
-func randomID() string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return lowerBase32.EncodeToString(b[:])
 }

@@ -67,7 +67,7 @@ func TestTheEndOfAGraceIsReportedAtThatMoment(t *testing.T) {
 		}
 		var got []report
 		go func() {
-			_ = b.feed.watch(ctx, context.Background(), func(e directory.Event) { got = append(got, report{e, time.Since(start)}) })
+			_ = b.feed.Watch(ctx, context.Background(), func(e directory.Event) { got = append(got, report{e, time.Since(start)}) })
 		}()
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
@@ -111,20 +111,6 @@ func TestALateRecordUndoesNothing(t *testing.T) {
 	machines.apply(r.key(), encode(r), 2)
 	if v := machines.check("m").Verdict; v != directory.Deleted {
 		t.Errorf("the machine is %v", v)
-	}
-}
-
-func TestAWatcherThatIsTooSlowIsToldToCheck(t *testing.T) {
-	f := newFeed()
-	f.push(directory.Event{Kind: directory.Live})
-	w := &watcher{wake: make(chan struct{}, 1)}
-	f.watchers[w] = struct{}{}
-	for range maxWaiting + 1 {
-		f.push(directory.Event{Kind: directory.Gone, ID: "m"})
-	}
-	got := f.drain(w)
-	if len(got) != 2 || got[0].Kind != directory.Lost || got[1].Kind != directory.Live {
-		t.Errorf("%d events wait, the first is %v", len(got), got[0].Kind)
 	}
 }
 

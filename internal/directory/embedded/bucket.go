@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/feed"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -29,7 +30,7 @@ type bucket struct {
 	js   jetstream.JetStream
 	kv   jetstream.KeyValue
 	book book
-	feed *feed
+	feed *feed.Feed
 	log  *slog.Logger
 	room int64           // bytes, beyond which nothing new is taken in
 	life context.Context // ends with the directory
@@ -68,7 +69,7 @@ func (b *bucket) harden() error {
 }
 
 // openBucket makes the bucket, or changes it to what is wanted now.
-func openBucket(ctx, life context.Context, c Config, name string, book book, feed *feed) (*bucket, error) {
+func openBucket(ctx, life context.Context, c Config, name string, book book, feed *feed.Feed) (*bucket, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	size := c.BucketBytes
@@ -221,10 +222,10 @@ func (b *bucket) setLiveLocked(err error) {
 	}
 	b.announceLocked()
 	if err == nil {
-		b.feed.push(directory.Event{Kind: directory.Live})
+		b.feed.Push(directory.Event{Kind: directory.Live})
 		return
 	}
-	b.feed.push(directory.Event{Kind: directory.Lost, Err: unavailable(err)})
+	b.feed.Push(directory.Event{Kind: directory.Lost, Err: unavailable(err)})
 	if b.life.Err() == nil {
 		b.log.Warn("the directory does not hear its records", "err", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"sync"
 	"time"
 
@@ -40,12 +39,7 @@ const (
 	openTimeout = 5 * time.Second
 )
 
-var (
-	errLoading = errors.New("the records have not been read yet")
-	errClosed  = errors.New("the directory is closed")
-
-	validInstallation = regexp.MustCompile(`^[a-z2-7]{8}$`)
-)
+var errLoading = errors.New("the records have not been read yet")
 
 func (c Config) check() error {
 	var problems []error
@@ -55,7 +49,7 @@ func (c Config) check() error {
 	if c.Logger == nil {
 		problems = append(problems, errors.New("the logger is missing"))
 	}
-	if !validInstallation.MatchString(c.Installation) {
+	if !directory.IsInstallation(c.Installation) {
 		problems = append(problems, fmt.Errorf("%q is no installation id", c.Installation))
 	}
 	if c.BucketBytes < 0 || c.Replicas < 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/directorytest"
+	"github.com/fleetline/fleetline/internal/directory/feed"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -107,18 +108,16 @@ func TestADeletionIsKnownAndReportedWhenDeleteReturns(t *testing.T) {
 	here, there := openOn(t, dial(t, s)), openOn(t, dial(t, s))
 	acc := addAccount(t, here, "key")
 	id := enrolled(t, here, directory.Enrolment{AccountID: acc, Digest: directory.Key("key").Digest()})
-	w := &watcher{wake: make(chan struct{}, 1)}
-	feed := here.machines.book.feed
-	feed.mu.Lock()
-	feed.watchers[w] = struct{}{}
-	feed.mu.Unlock()
+	waiting := here.machines.book.feed.Subscribe()
+	defer waiting.Close()
+	waiting.Take()
 	events := directorytest.Watch(t, there.Machines().Watch)
 	events.Expect(t, directory.Event{Kind: directory.Live})
 	if err := here.Machines().Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if waiting := feed.drain(w); !slices.Equal(waiting, []directory.Event{{Kind: directory.Gone, ID: id, Asked: true}}) {
-		t.Errorf("when Delete returns, %v waits for a watcher", waiting)
+	if got := waiting.Take(); !slices.Equal(got, []directory.Event{{Kind: directory.Gone, ID: id, Asked: true}}) {
+		t.Errorf("when Delete returns, %v waits for a watcher", got)
 	}
 	expectVerdicts(t, here.Machines().Check(t.Context(), []string{id}), directory.Deleted)
 	events.Expect(t, directory.Event{Kind: directory.Gone, ID: id})
@@ -358,7 +357,7 @@ func TestAClosedDirectoryKnowsNothing(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- d.Accounts().Watch(t.Context(), func(directory.Event) {}) }()
 	d.Close()
-	if err := <-ended; !errors.Is(err, errClosed) {
+	if err := <-ended; !errors.Is(err, feed.ErrClosed) {
 		t.Errorf("watching ended with %v", err)
 	}
 	if v := d.Accounts().Check(t.Context(), []string{acc})[0].Verdict; v != directory.Unavailable {

@@ -173,7 +173,7 @@ func (m *Machines) decideLocked(e directory.Enrolment, s *slot, info directory.M
 
 func (m *Machines) newLife(e directory.Enrolment, info directory.MachineInfo) lifeRecord {
 	return lifeRecord{
-		ID:         "mch_" + m.installation + "_" + randomID(),
+		ID:         directory.NewMachineID(m.installation),
 		Key:        digest(e.Digest),
 		Info:       info,
 		EnrolledAt: time.Now().UTC().Truncate(time.Millisecond),

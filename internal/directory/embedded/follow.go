@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/directory/feed"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -38,7 +39,7 @@ func (b *bucket) run() {
 		case <-b.life.Done():
 		}
 	}
-	b.setFollowing(false, errClosed)
+	b.setFollowing(false, feed.ErrClosed)
 }
 
 // follow reads on from what is in the book until something is wrong with it.

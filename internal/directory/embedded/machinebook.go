@@ -7,13 +7,14 @@ import (
 	"sync"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/feed"
 )
 
 // machineBook is the machines in memory: their slots, and the news of them.
 type machineBook struct {
 	// Fixed after construction.
 	log  *slog.Logger
-	feed *feed // written under mu, so that events are in the order of changes
+	feed *feed.Feed // written under mu, so that events are in the order of changes
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -39,7 +40,7 @@ type news struct {
 }
 
 func newMachineBook(log *slog.Logger) *machineBook {
-	b := &machineBook{log: log, feed: newFeed()}
+	b := &machineBook{log: log, feed: feed.New(unavailable(errLoading))}
 	b.reset()
 	return b
 }
@@ -70,12 +71,12 @@ func (b *machineBook) apply(key string, value []byte, revision uint64) {
 	now := b.read(was, value, revision)
 	b.file(was, now)
 	for _, e := range machineChanges(was, now) {
-		b.feed.push(e)
+		b.feed.Push(e)
 	}
 	for _, l := range now.record.Lives {
 		if l.isDeleted() && was.record.find(l.ID) < 0 {
 			// It came and went at another node before this one read of it.
-			b.feed.pushIfLive(directory.Event{Kind: directory.Gone, ID: l.ID, Asked: true})
+			b.feed.PushIfLive(directory.Event{Kind: directory.Gone, ID: l.ID, Asked: true})
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (m *Machines) Check(ctx context.Context, ids []string) []directory.MachineA
 // Watch reports machines that were deleted or readmitted until ctx ends. A watcher that is slower
 // than the changes is told Lost, then Live.
 func (m *Machines) Watch(ctx context.Context, report func(directory.Event)) error {
-	return m.book.feed.watch(ctx, m.bucket.life, report)
+	return m.book.feed.Watch(ctx, m.bucket.life, report)
 }
 
 // Seen stores news of machines that exist. Of several of one machine, the latest counts. The first
