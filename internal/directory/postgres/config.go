@@ -27,6 +27,9 @@ func (URL) String() string { return "***" }
 // LogValue hides the connection string from log handlers that encode instead of print.
 func (URL) LogValue() slog.Value { return slog.StringValue("***") }
 
+// MarshalText hides the connection string from encoders.
+func (URL) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
 // Config is what a Directory is made of. URL, Installation and Logger are required.
 type Config struct {
 	// URL names the database: a connection string, as DATABASE_URL.
