@@ -70,8 +70,11 @@ alter table "public"."fleetline_deletions" enable row level security;
 drop function if exists "public".fleetline_as_id(text);
 create function "public".fleetline_as_id(value text) returns "public"."user"."id"%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+  result "public"."user"."id"%type := null;
 begin
-  return value;
+  result := value; -- a cast at the return itself would be past the exception below
+  return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
 end $$;
@@ -79,8 +82,11 @@ end $$;
 drop function if exists "public".fleetline_as_key(text);
 create function "public".fleetline_as_key(value text) returns "public"."user"."apikey"%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+  result "public"."user"."apikey"%type := null;
 begin
-  return value;
+  result := value; -- a cast at the return itself would be past the exception below
+  return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
 end $$;

@@ -70,8 +70,11 @@ alter table @deletions@ enable row level security;
 drop function if exists @schema@.fleetline_as_id(text);
 create function @schema@.fleetline_as_id(value text) returns @accounts@.@id@%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+  result @accounts@.@id@%type := null;
 begin
-  return value;
+  result := value; -- a cast at the return itself would be past the exception below
+  return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
 end $$;
@@ -79,8 +82,11 @@ end $$;
 drop function if exists @schema@.fleetline_as_key(text);
 create function @schema@.fleetline_as_key(value text) returns @accounts@.@key@%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+  result @accounts@.@key@%type := null;
 begin
-  return value;
+  result := value; -- a cast at the return itself would be past the exception below
+  return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
 end $$;

@@ -201,6 +201,9 @@ func closing(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, websocket.ErrMessageTooBig) {
+		return errors.New("realtime sent a frame that is too long")
+	}
 	if code := websocket.CloseStatus(err); code != -1 {
 		return fmt.Errorf("realtime closed the connection (code %d)", code)
 	}
