@@ -153,15 +153,22 @@ func (p *Project) Subscribed() int {
 	return n
 }
 
+// Lost counts the changes that the present faults have lost.
+func (p *Project) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
 // loses tells whether a change gets lost.
 func (p *Project) loses() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lost < p.faults.Lose {
-		p.lost++
-		return true
+	if !p.faults.Mute && p.lost >= p.faults.Lose {
+		return false
 	}
-	return p.faults.Mute
+	p.lost++
+	return true
 }
 
 // spoil applies the faults of REST: it answers by itself, or bends what will be answered.
@@ -235,6 +242,14 @@ type bent struct {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (b *bent) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+// WriteHeader forgets the length of what is cut, so that the cut does not show.
+func (b *bent) WriteHeader(status int) {
+	if b.faults.Body == Truncated {
+		b.Header().Del("Content-Length")
+	}
+	b.ResponseWriter.WriteHeader(status)
+}
 
 func (b *bent) Write(body []byte) (int, error) {
 	half := len(body) / 2
