@@ -136,9 +136,10 @@ func (s *serveCmd) problems() (p server.Problems) {
 	return p
 }
 
-// certificate is the pair that was named, or the one in the working directory.
+// certificate is the pair that was named, or the one in the working directory. Half a pair counts
+// too: who has lost the other half must hear of it, and not serve without TLS.
 func (s *serveCmd) certificate() (cert, key string) {
-	if s.TLSCert != "" || s.TLSKey != "" || !isFile(certFile) || !isFile(keyFile) {
+	if s.TLSCert != "" || s.TLSKey != "" || !isFile(certFile) && !isFile(keyFile) {
 		return s.TLSCert, s.TLSKey
 	}
 	return certFile, keyFile
