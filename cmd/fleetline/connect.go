@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/fleetline/fleetline"
+	"github.com/fleetline/fleetline/internal/server"
 	"github.com/fleetline/fleetline/internal/terminal"
+	"github.com/fleetline/fleetline/wire"
 )
 
 type connectCmd struct {
@@ -37,8 +39,8 @@ accepted.`
 
 // Run connects, and shows what comes until the line ends for good.
 func (n *connectCmd) Run(ctx context.Context, c *console) error {
-	if n.Insecure.problem != "" {
-		return useError("FLEETLINE_INSECURE: %s", n.Insecure.problem)
+	if problems := n.problems(); len(problems) > 0 {
+		return problems
 	}
 	state, err := n.state()
 	if err != nil {
@@ -56,6 +58,20 @@ func (n *connectCmd) Run(ctx context.Context, c *console) error {
 	screen := c.screen(n.JSON)
 	screen.Banner()
 	return kept.explain(follow(ctx, n.Server, config, screen))
+}
+
+// problems are all that is wrong with the settings, before a key is asked for.
+func (n *connectCmd) problems() (p server.Problems) {
+	if _, err := fleetline.Endpoint(n.Server); err != nil {
+		p = append(p, fmt.Sprintf("FLEETLINE_SERVER: %v", err))
+	}
+	if len(n.HWID) > wire.MaxField {
+		p = append(p, fmt.Sprintf("FLEETLINE_HWID is longer than %d bytes", wire.MaxField))
+	}
+	if n.Insecure.problem != "" {
+		p = append(p, "FLEETLINE_INSECURE: "+n.Insecure.problem)
+	}
+	return p
 }
 
 // state is a file of its own for each gateway: a key is never shown to another one.
