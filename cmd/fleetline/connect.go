@@ -16,6 +16,9 @@ import (
 	"github.com/fleetline/fleetline/wire"
 )
 
+// maxFrame is the largest frame that a gateway can be set to send.
+const maxFrame = 4 << 20
+
 type connectCmd struct {
 	Server   string `env:"FLEETLINE_SERVER" default:"ws://127.0.0.1:5000" placeholder:"ADDR" help:"The gateway: host, host:port, ws(s)://... or http(s)://..."`
 	StateDir string `env:"FLEETLINE_STATE_DIR,STATE_DIRECTORY" placeholder:"DIR" help:"Folder that keeps this machine's identity, position and key; the user's configuration folder if empty."`
@@ -48,7 +51,7 @@ func (n *connectCmd) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	kept := &keptKey{FileState: state, readmitted: n.Readmit}
-	config := fleetline.Config{State: kept, Machine: fleetline.MachineInfo{HWID: n.HWID, Version: version().Version}}
+	config := fleetline.Config{State: kept, Machine: fleetline.MachineInfo{HWID: n.HWID, Version: version().Version}, MaxFrame: maxFrame}
 	if config.APIKey, err = kept.key(ctx, c); err != nil {
 		return err
 	}

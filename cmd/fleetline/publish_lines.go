@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxLine is longer than any message the gateway takes, so it is the gateway that refuses.
-	maxLine = 2 << 20
+	// maxLine is longer than any message a gateway can be set to take, so it is the gateway that refuses.
+	maxLine = 2 * maxFrame
 	// maxPending is how many lines may wait for their results.
 	maxPending = 4096
 )
