@@ -91,8 +91,8 @@ func StartWith(t testing.TB, c Config) *Gateway {
 		Version:       "test",
 		Logger:        c.Logger,
 	}}
+	t.Cleanup(g.Stop) // before the start, which may end the test half way
 	g.start()
-	t.Cleanup(g.Stop)
 	return g
 }
 
