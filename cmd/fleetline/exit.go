@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,6 +85,7 @@ func sentenceOf(err error) (sentence, hint string) {
 	var refused *api.Error
 	var h hinted
 	var use wrongUse
+	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &refused):
 		reasons := strings.Join(append([]string{refused.Detail}, refused.Reasons...), "; ")
@@ -92,6 +94,8 @@ func sentenceOf(err error) (sentence, hint string) {
 		return err.Error(), h.hint
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return err.Error(), "is the gateway running? Name its data folder with --data-dir"
+	case errors.As(err, &unknown):
+		return err.Error(), "is it a certificate of the gateway's own? On Linux SSL_CERT_FILE=cert.pem trusts it"
 	case errors.As(err, &use):
 		return err.Error(), "fleetline COMMAND --help shows how each command is used"
 	}
