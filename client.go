@@ -73,7 +73,7 @@ func newClient(addr string, cfg Config) (*Client, error) {
 	if cfg.State == nil {
 		cfg.State = new(MemoryState)
 	}
-	url, err := endpoint(addr)
+	url, err := Endpoint(addr)
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,8 @@ import (
 // that also carries the gateway's own words.
 var (
 	// ErrMachineDeleted means that this machine was deleted. The state has been wiped, and its key
-	// is refused here from now on. An operator who takes the deletion back must have the state
-	// removed too.
+	// is refused here from now on. Who takes the deletion back at the gateway must also have
+	// DeletedWith removed from the state, and HWID kept: it is what the machine is known by.
 	ErrMachineDeleted = errors.New("the machine has been deleted")
 	// ErrBadKey means that the gateway does not accept the API key.
 	ErrBadKey = errors.New("the API key is not accepted")

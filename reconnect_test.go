@@ -324,17 +324,17 @@ func TestAnAddressIsWhatPeopleWrite(t *testing.T) {
 		"WSS://gateway.example":        "wss://gateway.example/",
 		"wss://localhost":              "wss://localhost/",
 	} {
-		if got, err := endpoint(addr); err != nil || got != want {
-			t.Errorf("endpoint(%q) = %q, %v, want %q", addr, got, err, want)
+		if got, err := Endpoint(addr); err != nil || got != want {
+			t.Errorf("Endpoint(%q) = %q, %v, want %q", addr, got, err, want)
 		}
 	}
 	for _, addr := range []string{
 		"", "ftp://x", "wss://", "wss://user:pass@host", "wss://host?key=flk_secret", "wss://host#flk_secret", "user:flk_secret@host", "host:port:flk_secret", "://x",
 	} {
-		if got, err := endpoint(addr); err == nil {
-			t.Errorf("endpoint(%q) = %q", addr, got)
+		if got, err := Endpoint(addr); err == nil {
+			t.Errorf("Endpoint(%q) = %q", addr, got)
 		} else if text := fmt.Sprint(err); len(text) > 150 || containsSecret(text) {
-			t.Errorf("endpoint(%q): %v", addr, err)
+			t.Errorf("Endpoint(%q): %v", addr, err)
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 // defaultPort is where a gateway listens unless it is told otherwise.
 const defaultPort = "5000"
 
-// endpoint makes the WebSocket address out of what people write: host, host:port, http(s):// or
-// ws(s)://. Without a scheme it is wss, or ws on this very host, where a gateway without a
-// certificate at its default port is the rule.
-func endpoint(addr string) (string, error) {
+// Endpoint is the WebSocket address that Connect makes out of what people write, or what is wrong
+// with it: host, host:port, http(s):// or ws(s)://. Without a scheme it is wss, or ws on this very
+// host, where a gateway without a certificate at its default port is the rule.
+func Endpoint(addr string) (string, error) {
 	addr = strings.TrimSpace(addr)
 	bare := !strings.Contains(addr, "://")
 	if bare {

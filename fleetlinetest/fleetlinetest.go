@@ -36,6 +36,9 @@ type Config struct {
 	MaxFrameUp, MaxFrameDown int
 	// StoreMaxBytes bounds the store; 0: 256 MiB.
 	StoreMaxBytes int64
+	// DatabaseURL, or SupabaseURL and SupabaseKey, name a database that keeps the accounts; empty: the
+	// gateway keeps them itself.
+	DatabaseURL, SupabaseURL, SupabaseKey string
 	// DataDir keeps the gateway's data; empty: a folder that is removed with the test.
 	DataDir string
 	// Logger hears what the gateway logs; nil: nobody.
@@ -86,13 +89,16 @@ func StartWith(t testing.TB, c Config) *Gateway {
 		MaxFrameUp:    c.MaxFrameUp,
 		MaxFrameDown:  c.MaxFrameDown,
 		StoreMaxBytes: c.StoreMaxBytes,
+		DatabaseURL:   server.Secret(c.DatabaseURL),
+		SupabaseURL:   c.SupabaseURL,
+		SupabaseKey:   server.Secret(c.SupabaseKey),
 		Drain:         2 * time.Second,
 		ShowFirstKey:  func(string, string) {}, // tests make their own accounts
 		Version:       "test",
 		Logger:        c.Logger,
 	}}
+	t.Cleanup(g.Stop) // before the start, which may end the test half way
 	g.start()
-	t.Cleanup(g.Stop)
 	return g
 }
 
@@ -152,6 +158,12 @@ func (g *Gateway) Stop() {
 func (g *Gateway) Restart() {
 	g.t.Helper()
 	g.Stop()
+	g.start()
+}
+
+// Resume starts a gateway again that was stopped, with the same data, on the same ports.
+func (g *Gateway) Resume() {
+	g.t.Helper()
 	g.start()
 }
 

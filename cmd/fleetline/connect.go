@@ -11,14 +11,20 @@ import (
 	"strings"
 
 	"github.com/fleetline/fleetline"
+	"github.com/fleetline/fleetline/internal/server"
 	"github.com/fleetline/fleetline/internal/terminal"
+	"github.com/fleetline/fleetline/wire"
 )
+
+// maxFrame is the largest frame that a gateway can be set to send.
+const maxFrame = 4 << 20
 
 type connectCmd struct {
 	Server   string `env:"FLEETLINE_SERVER" default:"ws://127.0.0.1:5000" placeholder:"ADDR" help:"The gateway: host, host:port, ws(s)://... or http(s)://..."`
 	StateDir string `env:"FLEETLINE_STATE_DIR,STATE_DIRECTORY" placeholder:"DIR" help:"Folder that keeps this machine's identity, position and key; the user's configuration folder if empty."`
 	HWID     string `name:"hwid" env:"FLEETLINE_HWID" placeholder:"ID" help:"What tells this machine from others with the same key; made at random at the first start if empty."`
 	Insecure yesNo  `env:"FLEETLINE_INSECURE" help:"Accept any certificate."`
+	Readmit  bool   `name:"readmitted" help:"Try again as a machine that was deleted: an operator has taken that back."`
 	JSON     bool   `name:"json" help:"Print one JSON object a line, for programs."`
 }
 
@@ -37,15 +43,15 @@ accepted.`
 
 // Run connects, and shows what comes until the line ends for good.
 func (n *connectCmd) Run(ctx context.Context, c *console) error {
-	if n.Insecure.problem != "" {
-		return useError("FLEETLINE_INSECURE: %s", n.Insecure.problem)
+	if problems := n.problems(); len(problems) > 0 {
+		return problems
 	}
 	state, err := n.state()
 	if err != nil {
 		return err
 	}
-	kept := &keptKey{FileState: state}
-	config := fleetline.Config{State: kept, Machine: fleetline.MachineInfo{HWID: n.HWID, Version: version().Version}}
+	kept := &keptKey{FileState: state, readmitted: n.Readmit}
+	config := fleetline.Config{State: kept, Machine: fleetline.MachineInfo{HWID: n.HWID, Version: version().Version}, MaxFrame: maxFrame}
 	if config.APIKey, err = kept.key(ctx, c); err != nil {
 		return err
 	}
@@ -56,6 +62,20 @@ func (n *connectCmd) Run(ctx context.Context, c *console) error {
 	screen := c.screen(n.JSON)
 	screen.Banner()
 	return kept.explain(follow(ctx, n.Server, config, screen))
+}
+
+// problems are all that is wrong with the settings, before a key is asked for.
+func (n *connectCmd) problems() (p server.Problems) {
+	if _, err := fleetline.Endpoint(n.Server); err != nil {
+		p = append(p, fmt.Sprintf("FLEETLINE_SERVER: %v", err))
+	}
+	if len(n.HWID) > wire.MaxField {
+		p = append(p, fmt.Sprintf("FLEETLINE_HWID is longer than %d bytes", wire.MaxField))
+	}
+	if n.Insecure.problem != "" {
+		p = append(p, "FLEETLINE_INSECURE: "+n.Insecure.problem)
+	}
+	return p
 }
 
 // state is a file of its own for each gateway: a key is never shown to another one.
@@ -89,6 +109,17 @@ func stateName(server string) string {
 type keptKey struct {
 	fleetline.FileState
 	typed string
+	// readmitted: a deletion that is remembered is not believed before the gateway says it again.
+	readmitted bool
+}
+
+// Load reads the state.
+func (k *keptKey) Load() (fleetline.State, error) {
+	s, err := k.FileState.Load()
+	if k.readmitted {
+		s.DeletedWith = ""
+	}
+	return s, err
 }
 
 // Save keeps the key beside what the client keeps. Only an accepted machine has an id.
@@ -99,14 +130,21 @@ func (k *keptKey) Save(s fleetline.State) error {
 	return k.FileState.Save(s)
 }
 
-// key finds the key. It is empty when the state holds it.
+// key finds the key. It is empty when the state holds it. One that is given while another is stored
+// takes its place: so a machine takes up a key that was rotated, and stays who it is.
 func (k *keptKey) key(ctx context.Context, c *console) (string, error) {
+	s, err := k.Load()
+	if err != nil {
+		return "", err
+	}
 	if key := secret("FLEETLINE_API_KEY"); key != "" {
+		if s.APIKey != "" {
+			k.typed = key
+		}
 		return key, nil
 	}
-	s, err := k.Load()
-	if err != nil || s.APIKey != "" {
-		return "", err
+	if s.APIKey != "" {
+		return "", nil
 	}
 	k.typed, err = c.askSecret(ctx, "API key: ")
 	if errors.Is(err, errNobody) {
@@ -117,13 +155,12 @@ func (k *keptKey) key(ctx context.Context, c *console) (string, error) {
 
 // explain adds what a person can do about a verdict.
 func (k *keptKey) explain(err error) error {
-	file := string(k.FileState)
 	switch {
 	case errors.Is(err, fleetline.ErrMachineDeleted):
-		return hinted{err, "no key is stored any more. Another key is a new start; after `fleetline machine readmit`, remove " + file}
+		return hinted{err, "no key is stored any more. Another key is a new start; after `fleetline machine readmit`, start with --readmitted"}
 	case errors.Is(err, fleetline.ErrBadKey):
 		if s, loadErr := k.Load(); loadErr == nil && s.APIKey != "" {
-			return hinted{err, "the key stored in " + file + " is kept; remove the file to type another one"}
+			return hinted{err, "set FLEETLINE_API_KEY once to the key of now: it takes the place of the one stored in " + string(k.FileState)}
 		}
 	}
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -85,6 +86,7 @@ func sentenceOf(err error) (sentence, hint string) {
 	var h hinted
 	var own interface{ Hint() string }
 	var use wrongUse
+	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &refused):
 		reasons := strings.Join(append([]string{refused.Detail}, refused.Reasons...), "; ")
@@ -95,6 +97,8 @@ func sentenceOf(err error) (sentence, hint string) {
 		return err.Error(), own.Hint()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return err.Error(), "is the gateway running? Name its data folder with --data-dir"
+	case errors.As(err, &unknown):
+		return err.Error(), "is it a certificate of the gateway's own? On Linux SSL_CERT_FILE=cert.pem trusts it"
 	case errors.As(err, &use):
 		return err.Error(), "fleetline COMMAND --help shows how each command is used"
 	}

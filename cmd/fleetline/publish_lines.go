@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/internal/terminal"
 )
 
 const (
-	// maxLine is longer than any message the gateway takes, so it is the gateway that refuses.
-	maxLine = 2 << 20
+	// maxLine is longer than any message a gateway can be set to take, so it is the gateway that refuses.
+	maxLine = 2 * maxFrame
 	// maxPending is how many lines may wait for their results.
 	maxPending = 4096
 )
@@ -46,6 +48,9 @@ func (p *publishCmd) runLines(ctx context.Context, c *console) error {
 		return err
 	}
 	defer stream.Close()
+	if in, ok := c.in.(*os.File); ok && terminal.IsTerminal(in) {
+		fmt.Fprintln(c.err, "Each line is a message; Ctrl-D ends.") // nothing else would show that it waits
+	}
 	l := &lineStream{command: p, console: c, stream: stream, pending: make(chan int, maxPending)}
 	sent := make(chan error, 1)
 	go func() { sent <- l.send(ctx) }() // ends with the input, or at the first line after the stream's end

@@ -118,9 +118,10 @@ func (s *settings) problems() (p server.Problems) {
 	return p
 }
 
-// certificate is the pair that was named, or the one in the working directory.
+// certificate is the pair that was named, or the one in the working directory. Half a pair counts
+// too: who has lost the other half must hear of it, and not serve without TLS.
 func (s *settings) certificate() (cert, key string) {
-	if s.TLSCert != "" || s.TLSKey != "" || !isFile(certFile) || !isFile(keyFile) {
+	if s.TLSCert != "" || s.TLSKey != "" || !isFile(certFile) && !isFile(keyFile) {
 		return s.TLSCert, s.TLSKey
 	}
 	return certFile, keyFile

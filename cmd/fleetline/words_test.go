@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -83,5 +86,12 @@ func TestAnOperatorsAddressMayLeaveOutWhatIsObvious(t *testing.T) {
 		if got := baseURL(addr); got != want {
 			t.Errorf("baseURL(%s) is %s, want %s", addr, got, want)
 		}
+	}
+}
+
+func TestACertificateOfTheGatewaysOwnIsExplained(t *testing.T) {
+	err := fmt.Errorf("calling the gateway: %w", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}})
+	if got := explain(err); !strings.Contains(got, "hint: ") || !strings.Contains(got, "SSL_CERT_FILE=cert.pem") {
+		t.Errorf("a person is told %q, and not how to go on", got)
 	}
 }

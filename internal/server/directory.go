@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/embedded"
@@ -19,6 +20,9 @@ type books struct {
 	machineAdmin directory.MachineAdmin
 	close        func()
 }
+
+// firstTry is how long the start waits for a directory elsewhere.
+const firstTry = 3 * time.Second
 
 // openDirectory opens the embedded directory and, where accounts are kept elsewhere, that one too. The
 // embedded one then keeps the machines, unless there is a table for them beside the accounts.
@@ -43,7 +47,9 @@ func (s *Server) openDirectory(ctx context.Context) error {
 	if open == nil {
 		return nil
 	}
-	b, err := open(ctx)
+	first, cancel := context.WithTimeout(ctx, firstTry)
+	defer cancel()
+	b, err := open(first)
 	if errors.Is(err, directory.ErrUnavailable) {
 		s.log.Warn("the directory does not answer; until it does, machines are admitted by token alone", "err", err)
 		late := newLate(context.WithoutCancel(ctx), open, s.log)

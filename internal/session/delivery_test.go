@@ -56,6 +56,7 @@ func TestEveryMessageIsDeliveredInOrderOnceOrCoveredByATrueGap(t *testing.T) {
 type publication struct {
 	seq uint64
 	to  broker.Target
+	n   int // what its data begins with: machines that are told no position know it by that
 }
 
 // machine is a client: it keeps its position and checks what it is handed.
@@ -208,8 +209,8 @@ func (w *fleet) publish() {
 	m := w.machines[w.rng.IntN(len(w.machines))]
 	to := [...]broker.Target{{Machine: m.name}, {Account: m.account}, {}, {Machine: "nobody"}}[w.rng.IntN(4)]
 	var pending []*broker.Pending
-	for range 1 + w.rng.IntN(4) {
-		data := json.RawMessage(`"` + strings.Repeat("x", w.rng.IntN(400)) + `"`)
+	for i := range 1 + w.rng.IntN(4) {
+		data := json.RawMessage(fmt.Sprintf(`[%d,%q]`, len(w.published)+i, strings.Repeat("x", w.rng.IntN(400))))
 		p, err := w.broker.PublishAsync(context.Background(), broker.Message{Target: to, Data: data})
 		if err != nil {
 			w.t.Fatal(err)
@@ -221,7 +222,7 @@ func (w *fleet) publish() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		w.published = append(w.published, publication{r.Seq, to})
+		w.published = append(w.published, publication{r.Seq, to, len(w.published)})
 	}
 }
 
@@ -302,6 +303,7 @@ func (w *fleet) check(m *machine, payload []byte) {
 	var f struct {
 		Type string
 		Seq  uint64
+		Data []any
 	}
 	if err := json.Unmarshal(payload, &f); err != nil {
 		w.t.Fatal(err)
@@ -319,7 +321,8 @@ func (w *fleet) check(m *machine, payload []byte) {
 		}
 		m.pos = max(m.pos, f.Seq)
 	case f.Type == "data" && m.bare:
-		w.delivered++ // it has no position to check
+		w.delivered++
+		w.checkBare(m, int(f.Data[0].(float64)))
 	case f.Type == "data":
 		w.delivered++
 		p, ok := w.expected(m)
@@ -329,6 +332,32 @@ func (w *fleet) check(m *machine, payload []byte) {
 		m.pos = f.Seq
 		m.next++
 	}
+}
+
+// checkBare checks a message for a machine that is told neither positions nor gaps: what it was not
+// handed before this one must have been trimmed.
+func (w *fleet) checkBare(m *machine, n int) {
+	p, ok := w.expected(m)
+	for ok && p.n < n && p.seq <= w.trimmed {
+		m.next++
+		p, ok = w.expected(m)
+	}
+	if !ok || p.n != n {
+		w.t.Errorf("%s, which is bare: got message %d, want %d at %d (%v); trimmed to %d", m.name, n, p.n, p.seq, ok, w.trimmed)
+	}
+	m.next++
+}
+
+// isOwed tells whether a message must still come. One that was trimmed need not, and nobody tells a
+// bare machine.
+func (w *fleet) isOwed(m *machine) bool {
+	p, ok := w.expected(m)
+	if !m.bare || !ok || p.seq > w.trimmed {
+		return ok
+	}
+	later := machine{name: m.name, account: m.account, next: w.indexAfter(w.trimmed)}
+	_, ok = w.expected(&later)
+	return ok
 }
 
 // expected is the next message for the machine, in the order of the log.
@@ -352,8 +381,8 @@ func (w *fleet) settle() {
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for _, m := range w.machines {
-		for m.bare == false {
-			if _, missing := w.expected(m); !missing {
+		for {
+			if !w.isOwed(m) {
 				break
 			}
 			ctx, cancel := context.WithDeadline(context.Background(), deadline)

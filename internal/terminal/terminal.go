@@ -128,7 +128,7 @@ func (s *Screen) Note(text string) {
 		s.printJSON(noteLine{"note", s.c.Now().UTC(), text})
 		return
 	}
-	s.print(s.c.Out, text+"\n")
+	s.print(s.aside(), text+"\n")
 }
 
 // aside is where things go that are not messages.

@@ -28,6 +28,7 @@ func showAll(s *terminal.Screen) {
 	s.Banner()
 	s.State(terminal.Connecting, "ws://gateway.example")
 	s.State(terminal.Connected, "machine mch_1")
+	s.Note("a note")
 	s.Gap(7)
 	s.Message(terminal.Message{Seq: 8, Epoch: "e", ID: "x", Data: []byte(`{"a": "b c"}`)})
 	s.Message(terminal.Message{Data: []byte(`"live"`)})
@@ -40,7 +41,7 @@ func TestAPipeGetsOnePlainLinePerMessageAndNothingElse(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("standard output is %q, want %q", out, want)
 	}
-	want = "connecting: ws://gateway.example\nconnected: machine mch_1\ngap: messages before #7 are gone\n"
+	want = "connecting: ws://gateway.example\nconnected: machine mch_1\na note\ngap: messages before #7 are gone\n"
 	if aside.String() != want {
 		t.Errorf("standard error is %q, want %q", aside, want)
 	}
@@ -101,7 +102,7 @@ func TestJSONIsOneObjectALineWithTheDataAsItWas(t *testing.T) {
 		}
 		types = append(types, o.Type)
 	}
-	if got, want := strings.Join(types, " "), "state state gap data data"; got != want {
+	if got, want := strings.Join(types, " "), "state state note gap data data"; got != want {
 		t.Errorf("lines are %q, want %q", got, want)
 	}
 }
