@@ -175,7 +175,7 @@ func TestErrorsHaveTheShapesOfPostgREST(t *testing.T) {
 		insert into "user" (apikey) values ('the-secret-key');
 		create function slow() returns int language sql as 'select 1 from pg_sleep(60)';
 		create function hello(name text) returns text language sql as 'select ''hello '' || name';`)
-	p.config.StatementTimeout = 50 * time.Millisecond
+	p.postgrest.config.StatementTimeout = 50 * time.Millisecond
 	for _, x := range []struct {
 		method, path, body string
 		status             int
