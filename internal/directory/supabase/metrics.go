@@ -1,6 +1,8 @@
 package supabase
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -17,7 +19,12 @@ func newCounters(r prometheus.Registerer) (*counters, error) {
 	if r == nil {
 		return c, nil
 	}
-	return c, r.Register(c.requests)
+	err := r.Register(c.requests)
+	if before, again := errors.AsType[prometheus.AlreadyRegisteredError](err); again {
+		// An Open that failed is tried again: it goes on counting where that one ended.
+		c.requests, err = before.ExistingCollector.(*prometheus.CounterVec), nil
+	}
+	return c, err
 }
 
 func (c *counters) add(kind string, f *failure) {
