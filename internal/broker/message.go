@@ -48,6 +48,8 @@ var (
 	ErrLocked = errors.New("the data folder is in use by another process")
 	// ErrClosed means that the broker has been closed.
 	ErrClosed = errors.New("the log is closed")
+	// ErrInvalid means that a revocation can never be kept.
+	ErrInvalid = errors.New("it is no revocation")
 )
 
 // maxID bounds a publisher's id and the ids in a target, in bytes.

@@ -105,12 +105,12 @@ func (t *tombstones) next(ctx context.Context, seq uint64) (*jetstream.RawStream
 // full. On an error it is to be called again: part of it may have been done.
 func (b *Broker) Revoke(ctx context.Context, r Revocation) error {
 	if r.ID == "" || len(r.ID) > maxID {
-		return errors.New("revoking: the id is empty or too long")
+		return fmt.Errorf("revoking: %w: the id is empty or too long", ErrInvalid)
 	}
 	switch r.Kind {
 	case RevokedMachine, RevokedAccount, RevokedKey:
 	default:
-		return fmt.Errorf("revoking: there is no kind %q", r.Kind)
+		return fmt.Errorf("revoking: %w: there is no kind %q", ErrInvalid, r.Kind)
 	}
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -46,10 +46,15 @@ func (g *Gateway) admit(a *applicant, who identity) {
 		g.end(s, goodbye{code: wire.CodeDirectoryUnavailable, wait: retryAfter()})
 		return
 	}
+	epoch := g.journal.Epoch()
 	after, recovered := g.startingPoint(a.auth)
+	if g.journal.Epoch() != epoch {
+		g.end(s, goodbye{code: wire.CodeDrain, wait: retryAfter()}) // which life the position is of is not certain
+		return
+	}
 	hello := wire.AuthSuccess{SessionToken: tok, Message: wire.TextAuthenticated}
 	if !a.bare {
-		hello.Welcome = g.welcome(s, expires, after, recovered)
+		hello.Welcome = g.welcome(s, expires, epoch, after, recovered)
 	}
 	s.Start(prepare(hello), after, g.refreshTime(expires))
 	g.news(s, nil)
@@ -93,14 +98,14 @@ func (g *Gateway) startingPoint(a wire.Auth) (after uint64, recovered bool) {
 	return g.journal.Resolve(a.Epoch, *a.LastSeq)
 }
 
-func (g *Gateway) welcome(s *session.Session, expires time.Time, after uint64, recovered bool) *wire.Welcome {
+func (g *Gateway) welcome(s *session.Session, expires time.Time, epoch string, after uint64, recovered bool) *wire.Welcome {
 	return &wire.Welcome{
 		MachineID:        s.Identity().Machine,
 		SessionID:        s.ID(),
 		ExpiresAt:        expires.UTC(),
 		HeartbeatSeconds: g.hub.Heartbeat().Seconds(),
 		Seq:              after,
-		Epoch:            g.journal.Epoch(),
+		Epoch:            epoch,
 		Recovered:        recovered,
 	}
 }

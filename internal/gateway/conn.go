@@ -139,4 +139,6 @@ type limits struct {
 	messages  *limit.Keyed[meterKey]
 	// waiting bounds connections that have not authenticated.
 	waiting *limit.Places[limit.Addr]
+	// refusals bounds what is logged of them.
+	refusals *refusalLog
 }

@@ -143,6 +143,35 @@ func TestAMachineDeletedWhileItsKeyIsJudgedIsNotAdmitted(t *testing.T) {
 	}
 }
 
+func TestAChangeIsNoReportOfADeletion(t *testing.T) {
+	inSite(t, func(s *site) {
+		p := s.dial()
+		s.login(p, authV1("key-a", "hw"))
+		s.rows.set(func() { delete(s.rows.machines, "m-a-hw") })
+		s.g.hub.OfMachine("m-a-hw")[0].Cut() // as whoever is judged while something comes in
+		s.report(machineSubject, directory.Event{Kind: directory.Changed, ID: "m-a-hw"})
+		s.wantEnd(p, heldText, 4007)
+	})
+}
+
+func TestADoubtThatComesWhileAReadHangsIsSettledInTime(t *testing.T) {
+	inSite(t, func(s *site) {
+		s.rows.add("b", "key-b")
+		one, two := s.dial(), s.dial()
+		s.login(one, authV1("key-a", "hw"))
+		s.login(two, authV1("key-b", "hw"))
+		s.rows.set(func() { s.rows.slow = make(chan struct{}) }) // nothing comes back
+		s.report(accountSubject, directory.Event{Kind: directory.Gone, ID: "a"})
+		time.Sleep(proofTimeout / 2)
+		s.report(accountSubject, directory.Event{Kind: directory.Gone, ID: "b"})
+		time.Sleep(proofTimeout / 2)
+		s.wantEnd(one, heldText, 4007)
+		s.wantOpen(two)
+		time.Sleep(proofTimeout / 2)
+		s.wantEnd(two, heldText, 4007)
+	})
+}
+
 func TestARevocationThatTheLogDoesNotTakeIsInForceAndTriedAgain(t *testing.T) {
 	inSite(t, func(s *site) {
 		p := s.dial()

@@ -177,6 +177,7 @@ func newLimits() limits {
 		byAddress: limit.New[limit.Addr](limit.Config{Events: failuresPerAddress, Per: time.Minute, Burst: failuresPerAddress, MaxKeys: keysRemembered}),
 		messages:  limit.New[meterKey](limit.Config{Events: messagesPerSecond, Per: time.Second, Burst: messageBurst, MaxKeys: keysRemembered}),
 		waiting:   limit.NewPlaces[limit.Addr](waitingPerAddress, waitingInAll),
+		refusals:  &refusalLog{},
 	}
 }
 

@@ -192,7 +192,7 @@ func TestUnauthenticatedConnectionsAreCappedByAddress(t *testing.T) {
 		}
 		synctest.Wait()
 		p := s.dial()
-		s.wantEnd(p, `{"type":"error","message":"This machine has too many connections.`, 4003)
+		s.wantEnd(p, `{"type":"error","message":"There are too many connections.`, 4003)
 		other := s.engine.Dial(socket.Peer{Addr: netip.MustParseAddr("192.0.2.2")})
 		s.login(other, auth("key-a"))
 		time.Sleep(wire.AuthTimeout + time.Second)
@@ -207,7 +207,7 @@ func TestANinthSessionOfAnEnrolledMachineComesBackLater(t *testing.T) {
 		}
 		p := s.dial()
 		s.say(p, authV1("key-a", "hw"))
-		s.wantEnd(p, `{"type":"error","message":"This machine has too many connections.","code":"too_many_connections","retryAfterMs":`, 4003)
+		s.wantEnd(p, `{"type":"error","message":"There are too many connections.","code":"too_many_connections","retryAfterMs":`, 4003)
 		for range 20 {
 			s.login(s.dial(), auth("key-a")) // old clients share a key
 		}

@@ -59,11 +59,11 @@ func (p *prover) add(s subject, gone bool) {
 	}
 }
 
-// suspect cuts a session that was judged while its machine, account or key was revoked, and has it
-// judged again.
+// suspect cuts a session that was judged while something about its machine, account or key came in,
+// and has it judged again. What was reported of them is in doubt already, and weighs more.
 func (p *prover) suspect(s *session.Session) {
 	s.Cut()
-	p.add(subject{machineSubject, s.Identity().Machine}, true)
+	p.add(subject{machineSubject, s.Identity().Machine}, false)
 	p.add(subject{accountSubject, s.Identity().Account}, false)
 }
 
@@ -92,38 +92,47 @@ func (p *prover) pause(ctx context.Context) bool {
 	return true
 }
 
-// round reads once about everything in doubt and returns how much still is.
+// round reads once about everything in doubt and returns how much still is. It ends with the first
+// deadline: a read that hangs must not make others wait longer than they may.
 func (p *prover) round(ctx context.Context) int {
-	machines, accounts := p.doubts()
+	machines, accounts, deadline := p.doubts()
 	version := p.g.refused.version()
-	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	for i, f := range p.g.view.machinesByID.insist(ctx, machines) {
-		p.settleMachine(machines[i], f.verdict)
-	}
+	var reads sync.WaitGroup
+	reads.Go(func() { // ends with ctx
+		for i, f := range p.g.view.machinesByID.insist(ctx, machines) {
+			p.settleMachine(machines[i], f.verdict)
+		}
+	})
 	for i, f := range p.g.view.accountsByID.insist(ctx, accounts) {
 		if f.verdict == directory.Found {
 			p.g.isThere(subject{accountSubject, accounts[i]}, version)
 		}
 		p.settleAccount(accounts[i], f.answer)
 	}
+	reads.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.pending)
 }
 
-func (p *prover) doubts() (machines, accounts []string) {
+func (p *prover) doubts() (machines, accounts []string, deadline time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	deadline = time.Now().Add(proofTimeout)
 	for s, d := range p.pending {
 		d.unread = false
+		if d.deadline.Before(deadline) {
+			deadline = d.deadline
+		}
 		if s.kind == machineSubject {
 			machines = append(machines, s.id)
 		} else {
 			accounts = append(accounts, s.id)
 		}
 	}
-	return machines, accounts
+	return machines, accounts, deadline
 }
 
 // close takes a doubt out; ok is false while it must wait for another read.
@@ -131,7 +140,11 @@ func (p *prover) close(s subject, v directory.Verdict) (d doubt, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found := p.pending[s]
-	if found == nil || found.unread || v == directory.Unavailable && time.Now().Before(found.deadline) {
+	if found == nil {
+		return doubt{}, false
+	}
+	isLate := !time.Now().Before(found.deadline)
+	if v == directory.Unavailable && !isLate || found.unread && (v != directory.Unavailable || !isLate) {
 		return doubt{}, false
 	}
 	delete(p.pending, s)

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/socket"
@@ -31,7 +34,7 @@ const (
 var refusals = map[wire.Code]refusal{
 	wire.CodeAuthTimeout:          {wire.CodeAuthTimeout, wire.CloseAuthTimeout, errorFrame, "No auth frame came in time."},
 	wire.CodeRateLimited:          {wire.CodeRateLimited, wire.CloseRateLimited, errorFrame, "Rate limit exceeded."},
-	wire.CodeTooManyConnections:   {wire.CodeTooManyConnections, wire.CloseTooManyConnections, errorFrame, "This machine has too many connections."},
+	wire.CodeTooManyConnections:   {wire.CodeTooManyConnections, wire.CloseTooManyConnections, errorFrame, "There are too many connections."},
 	wire.CodeDirectoryUnavailable: {wire.CodeDirectoryUnavailable, wire.CloseDirectoryUnavailable, errorFrame, "The gateway cannot check keys at the moment."},
 	wire.CodeBadToken:             {wire.CodeBadToken, wire.CloseBadToken, authFailedFrame, "Invalid session token"},
 	wire.CodeHeld:                 {wire.CodeHeld, wire.CloseHeld, errorFrame, "Access waits for proof. Keep your key."},
@@ -56,7 +59,7 @@ func (r refusal) last(bare bool, text string, wait time.Duration) socket.Prepare
 		text = r.text
 	}
 	if bare && wait > 0 {
-		text += fmt.Sprintf(" Try again in %d seconds.", int((wait+time.Second-1)/time.Second))
+		text += fmt.Sprintf(" Try again in %d s.", int((wait+time.Second-1)/time.Second))
 	}
 	code, ms := r.code, wait.Milliseconds()
 	if bare {
@@ -81,10 +84,48 @@ type goodbye struct {
 	wait time.Duration
 }
 
+// refusalLog is one line for each refused connection, but for a flood of them: whoever knocks without
+// end must not fill the disk.
+type refusalLog struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	second  time.Time
+	told    int
+	skipped int
+}
+
+// refusalsPerSecond is how many are told one by one.
+const refusalsPerSecond = 10
+
+func (r *refusalLog) tell(log *slog.Logger, addr netip.Addr, code wire.Code) {
+	told, skipped := r.count(time.Now())
+	if skipped > 0 {
+		log.Info("more connections were refused", "count", skipped)
+	}
+	if told {
+		log.Info("connection refused", "addr", addr, "code", code)
+	}
+}
+
+// count tells whether one more is told, and how many were not in the second before.
+func (r *refusalLog) count(now time.Time) (told bool, skipped int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.second) >= time.Second {
+		skipped, r.second, r.told, r.skipped = r.skipped, now, 0, 0
+	}
+	if r.told == refusalsPerSecond {
+		r.skipped++
+		return false, skipped
+	}
+	r.told++
+	return true, skipped
+}
+
 // turnAway ends a connection that has no session.
 func (g *Gateway) turnAway(c *conn, b goodbye) {
 	r := refusals[b.code]
 	g.metrics.refused.WithLabelValues(string(b.code)).Inc()
-	g.log.Info("connection refused", "addr", c.peer.Addr, "code", b.code)
+	g.limits.refusals.tell(g.log, c.peer.Addr, b.code)
 	g.engine.End(c.id, r.last(b.bare, b.text, b.wait), uint16(r.close), wire.CloseReason(r.code, b.wait))
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -193,14 +194,23 @@ func (r *revoker) run(ctx context.Context) {
 
 // write stores what is to do and tells whether all of it was stored.
 func (r *revoker) write(ctx context.Context) bool {
+	all := true
 	for s, at := range r.snapshot() {
-		if err := r.writeOne(ctx, s, at); err != nil {
+		err := r.writeOne(ctx, s, at)
+		switch {
+		case errors.Is(err, broker.ErrInvalid):
+			r.log.Error("a revocation that cannot be stored is in force on this node alone", "kind", s.kind.String(), "err", err)
+		case err != nil:
 			r.log.Error("storing a revocation; it is in force on this node and is tried again", "kind", s.kind.String(), "err", err)
-			return false
+			if errors.Is(err, broker.ErrUnavailable) {
+				return false // the others would fare no better
+			}
+			all = false
+			continue
 		}
 		r.done(s, at)
 	}
-	return true
+	return all
 }
 
 // writeOne stores a revocation and, with that of an account, the deletion of its machines: a machine

@@ -170,7 +170,8 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 		}
 		g.admit(a, identity{
 			machine: a.claims.Machine, account: a.claims.Account, key: a.claims.Key,
-			isDefault: byMachine[i].answer.Machine.Default,
+			// What is not known is given the benefit of the doubt: a fleet may share this machine.
+			isDefault: byMachine[i].answer.Machine.Default || byMachine[i].verdict == directory.Unavailable,
 		})
 	}
 }
