@@ -33,6 +33,7 @@ type Epoll struct {
 	keeper   *keeper
 	looping  sync.WaitGroup
 	gathers  sync.Pool // of *gather
+	shortage shortage
 
 	records records
 	queued  atomic.Int64 // bytes of frames that were begun and are not taken yet
@@ -56,6 +57,7 @@ func NewEpoll(cfg Config) (*Epoll, error) {
 		return nil, fmt.Errorf("configuring epoll engine: %w", err)
 	}
 	e := &Epoll{cfg: cfg, handler: cfg.Handler, rules: cfg.rules()}
+	e.shortage.log = cfg.Logger
 	e.gathers.New = func() any { return new(gather) }
 	e.portable = newPortable(cfg, portableSlots)
 	e.counters = newCounters(func() int { return e.records.len() + e.portable.conns.len() })
@@ -114,6 +116,7 @@ func (e *Epoll) Upgrade(w http.ResponseWriter, r *http.Request, peer Peer) error
 	case errors.Is(err, errNotRaw):
 		return e.portable.welcome(t, peer)
 	case err != nil:
+		e.shortage.tell(err)
 		return fmt.Errorf("taking over connection: %w", err)
 	}
 	if n, err := send(fd, t.answer); err != nil || n < len(t.answer) {
