@@ -139,7 +139,7 @@ func (s *Server) openGateway(context.Context) error {
 		Machines:    s.books.machines,
 		Tokens:      tokens,
 		NewEngine: func(h socket.Handler) (socket.Engine, error) {
-			return socket.NewPortable(socket.Config{Handler: h, MaxFrame: s.config.MaxFrameUp, Logger: s.log, Registerer: s.registry})
+			return socket.New(socket.Config{Handler: h, MaxFrame: s.config.MaxFrameUp, Logger: s.log, Registerer: s.registry})
 		},
 		Logger:         s.log,
 		Heartbeat:      s.config.Heartbeat,
@@ -153,21 +153,27 @@ func (s *Server) openGateway(context.Context) error {
 	return err
 }
 
-func (s *Server) openDoors(context.Context) (err error) {
+func (s *Server) openDoors(ctx context.Context) (err error) {
+	s.tellLimit()
 	if s.config.TLSCert != "" {
 		if s.cert, err = newCertificate(s.config.TLSCert, s.config.TLSKey); err != nil {
 			return err
 		}
 	}
-	if s.machines, err = s.openDoor(s.config.Addr, s.cert != nil, s.machineServer()); err != nil {
-		return err
+	l, err := socket.Listen(ctx, s.config.Addr, s.log)
+	if err != nil {
+		return fmt.Errorf("opening port %s: %w", s.config.Addr, err)
 	}
+	s.machines = s.newDoor(l, s.cert != nil, s.machineServer())
 	operators, err := s.newAdmin()
 	if err != nil {
 		return err
 	}
-	s.operators, err = s.openDoor(s.config.AdminAddr, s.cert != nil && !isLoopback(s.config.AdminAddr), operators.Server())
-	return err
+	if l, err = net.Listen("tcp", s.config.AdminAddr); err != nil {
+		return fmt.Errorf("opening port %s: %w", s.config.AdminAddr, err)
+	}
+	s.operators = s.newDoor(l, s.cert != nil && !isLoopback(s.config.AdminAddr), operators.Server())
+	return nil
 }
 
 func (s *Server) newAdmin() (*admin.Admin, error) {
@@ -209,11 +215,7 @@ func (s *Server) machineServer() *http.Server {
 	}
 }
 
-func (s *Server) openDoor(addr string, secure bool, srv *http.Server) (door, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return door{}, fmt.Errorf("opening port %s: %w", addr, err)
-	}
+func (s *Server) newDoor(l net.Listener, secure bool, srv *http.Server) door {
 	d := door{listener: l, scheme: "http", http: srv}
 	if secure {
 		d.scheme, d.http.TLSConfig = "https", s.cert.config()
@@ -221,7 +223,7 @@ func (s *Server) openDoor(addr string, secure bool, srv *http.Server) (door, err
 		d.http.Protocols = new(http.Protocols)
 		d.http.Protocols.SetHTTP1(true)
 	}
-	return d, nil
+	return d
 }
 
 func (d door) serve() error {

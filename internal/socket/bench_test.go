@@ -31,7 +31,7 @@ func (h *countingHandler) Closed(socket.ID, socket.Closure) { h.closed.Add(1) }
 // BenchmarkHandshakeAndFirstFrame is both ends on one machine: connecting, upgrading, one frame down.
 func BenchmarkHandshakeAndFirstFrame(b *testing.B) {
 	h := &countingHandler{}
-	e := portable(b, socket.Config{Handler: h})
+	e := native(b, socket.Config{Handler: h})
 	hello := prepare("hello")
 	h.onOpened = func(id socket.ID) { e.Send(id, hello) }
 	b.Run("tcp", func(b *testing.B) {
@@ -86,7 +86,7 @@ func BenchmarkSendTo10000(b *testing.B) {
 
 // BenchmarkSend is frames of 128 bytes over one connection of loopback TCP, read by the other end.
 func BenchmarkSend(b *testing.B) {
-	for _, kind := range []string{"tcp", "tls"} {
+	for _, kind := range doors {
 		b.Run(kind, func(b *testing.B) {
 			r := newRig(b, kind, socket.Config{})
 			drained := make(chan struct{}, 1)

@@ -16,8 +16,12 @@ type Config struct {
 	// MaxFrame bounds the payload of one message from a peer, in bytes; 0: 64 KiB.
 	MaxFrame int
 	// MaxPending bounds what a connection holds that its peer has not taken, in bytes; 0: 64 KiB.
-	// One frame is always taken when nothing is pending, however large.
+	// One frame is always taken when nothing is pending, however large. The epoll engine lets the
+	// kernel do this, and holds no more than the rest of one frame.
 	MaxPending int
+	// MaxQueued bounds what the epoll engine holds of frames that were begun, over all connections, in
+	// bytes; 0: 64 MiB. Beyond it only small frames are begun.
+	MaxQueued int
 	// Subprotocols are those the engine speaks, the preferred one first. A peer that asks for none
 	// of them is told none.
 	Subprotocols []string
@@ -30,6 +34,7 @@ type Config struct {
 const (
 	defaultMaxFrame   = 64 << 10
 	defaultMaxPending = 64 << 10
+	defaultMaxQueued  = 64 << 20
 )
 
 func (cfg Config) withDefaults() (Config, error) {
@@ -38,6 +43,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.MaxPending == 0 {
 		cfg.MaxPending = defaultMaxPending
+	}
+	if cfg.MaxQueued == 0 {
+		cfg.MaxQueued = defaultMaxQueued
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -51,6 +59,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.MaxPending < 0 {
 		problems = append(problems, errors.New("MaxPending is negative"))
+	}
+	if cfg.MaxQueued < 0 {
+		problems = append(problems, errors.New("MaxQueued is negative"))
 	}
 	return cfg, errors.Join(problems...)
 }

@@ -169,7 +169,7 @@ func TestAPingIsAnsweredWithItsPayload(t *testing.T) {
 }
 
 func TestAPeerThatBrokeTheProtocolFindsTheEndBehindTheClose(t *testing.T) {
-	everywhere(t, socket.Config{}, []string{"tcp", "tls"}, func(t *testing.T, b *rig) {
+	everywhere(t, socket.Config{}, doors, func(t *testing.T, b *rig) {
 		_, far := b.open(t)
 		peer := far.(*rawPeer)
 		// More than anybody buffers: whoever answers without reading on would reset the connection.

@@ -38,6 +38,20 @@ func newCounters(open func() int) *counters {
 	}
 }
 
+// register does nothing if there is nobody to register with.
+func (c *counters) register(with prometheus.Registerer) error {
+	if with == nil {
+		return nil
+	}
+	return with.Register(c)
+}
+
+func (c *counters) unregister(from prometheus.Registerer) {
+	if from != nil {
+		from.Unregister(c)
+	}
+}
+
 func (c *counters) of(id ID) *counterShard { return &c.shards[id.Slot()%counterShards] }
 
 // Describe implements prometheus.Collector.

@@ -229,6 +229,17 @@ type rig struct {
 	engine   socket.Engine
 	recorder *recorder
 	dial     func() farEnd
+	secure   bool
+}
+
+// keepsPending tells whether the engine holds up to MaxPending bytes itself. The one of raw
+// descriptors leaves that to the kernel.
+func (b *rig) keepsPending() bool {
+	switch b.engine.(type) {
+	case *socket.Portable, *socket.Memory:
+		return true
+	}
+	return b.secure
 }
 
 // open dials and waits until both ends know of each other.
@@ -248,8 +259,25 @@ func portable(t testing.TB, cfg socket.Config) *socket.Portable {
 	return e
 }
 
-// server is a portable engine behind net/http.
-func server(t testing.TB, e *socket.Portable, start func(*httptest.Server)) *httptest.Server {
+// native is the engine that New makes on this system.
+func native(t testing.TB, cfg socket.Config) door {
+	t.Helper()
+	e, err := socket.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// door is an engine that can stand behind net/http.
+type door interface {
+	socket.Engine
+	socket.Upgrader
+}
+
+// server is an engine behind net/http.
+func server(t testing.TB, e socket.Upgrader, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = e.Upgrade(w, r, testPeer)
@@ -306,21 +334,29 @@ func newRig(t testing.TB, kind string, cfg socket.Config) *rig {
 	if kind == "memory" {
 		e := socket.NewMemory(cfg)
 		t.Cleanup(e.Close)
-		return &rig{e, r, func() farEnd { return memoryPeer{e.Dial(testPeer)} }}
+		return &rig{engine: e, recorder: r, dial: func() farEnd { return memoryPeer{e.Dial(testPeer)} }}
 	}
-	e := portable(t, cfg)
-	b := &rig{engine: e, recorder: r}
-	switch kind {
-	case "tcp":
-		s := server(t, e, (*httptest.Server).Start)
-		b.dial = func() farEnd { return shakeHands(t, dialTCP(t, s), nil) }
-	case "tls":
+	if kind == "pipe" {
+		e := portable(t, cfg)
+		return &rig{engine: e, recorder: r, dial: func() farEnd { return dialPipe(t, e) }}
+	}
+	e := newDoor(t, kind, cfg)
+	b := &rig{engine: e, recorder: r, secure: strings.HasSuffix(kind, "tls")}
+	if b.secure {
 		s := server(t, e, (*httptest.Server).StartTLS)
 		b.dial = func() farEnd { return shakeHands(t, dialTLS(t, s), nil) }
-	case "pipe":
-		b.dial = func() farEnd { return dialPipe(t, e) }
+	} else {
+		s := server(t, e, (*httptest.Server).Start)
+		b.dial = func() farEnd { return shakeHands(t, dialTCP(t, s), nil) }
 	}
 	return b
+}
+
+func newDoor(t testing.TB, kind string, cfg socket.Config) door {
+	if strings.HasPrefix(kind, "native") {
+		return native(t, cfg)
+	}
+	return portable(t, cfg)
 }
 
 func dialPipe(t testing.TB, e *socket.Portable) *rawPeer {
@@ -341,6 +377,7 @@ func everywhere(t *testing.T, cfg socket.Config, kinds []string, test func(t *te
 }
 
 var (
-	sockets = []string{"tcp", "tls", "pipe"}
-	engines = []string{"tcp", "tls", "pipe", "memory"}
+	doors   = []string{"native", "native tls", "tcp", "tls"}
+	sockets = append([]string{"pipe"}, doors...)
+	engines = append([]string{"memory"}, sockets...)
 )

@@ -43,8 +43,8 @@ func NewMemory(cfg Config) *Memory {
 	e := &Memory{cfg: cfg, handler: cfg.Handler, dispatched: make(chan struct{})}
 	e.wake.L = &e.mu
 	e.counters = newCounters(e.conns.len)
-	if cfg.Registerer != nil {
-		cfg.Registerer.MustRegister(e.counters)
+	if err := e.counters.register(cfg.Registerer); err != nil {
+		panic("socket.NewMemory: " + err.Error())
 	}
 	// Ends when Close was called and every connection's Closed call has returned; Close waits for it.
 	go func() {
@@ -172,9 +172,7 @@ func (e *Memory) Close() {
 		c.mu.Unlock()
 	}
 	<-e.dispatched
-	if e.cfg.Registerer != nil {
-		e.cfg.Registerer.Unregister(e.counters)
-	}
+	e.counters.unregister(e.cfg.Registerer)
 }
 
 // check makes of payload what a codec would have made of it.

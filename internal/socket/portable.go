@@ -38,15 +38,21 @@ func NewPortable(cfg Config) (*Portable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring portable engine: %w", err)
 	}
-	e := &Portable{cfg: cfg, handler: cfg.Handler, rules: cfg.rules()}
-	e.scratch.New = func() any { return new([pieceSize]byte) }
-	e.counters = newCounters(e.conns.len)
-	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(e.counters); err != nil {
-			return nil, fmt.Errorf("registering metrics of portable engine: %w", err)
-		}
+	e := newPortable(cfg, 0)
+	if err := e.counters.register(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("registering metrics of portable engine: %w", err)
 	}
 	return e, nil
+}
+
+// newPortable makes an engine whose slots begin at firstSlot, so that it can stand beside another
+// under one face. Its counters are not registered.
+func newPortable(cfg Config, firstSlot uint32) *Portable {
+	e := &Portable{cfg: cfg, handler: cfg.Handler, rules: cfg.rules()}
+	e.conns.first = firstSlot
+	e.scratch.New = func() any { return new([pieceSize]byte) }
+	e.counters = newCounters(e.conns.len)
+	return e
 }
 
 // sendBuffer is the kernel's share of what a peer has not taken, in bytes. It is small, so that a
@@ -130,9 +136,7 @@ func (e *Portable) Close() {
 		c.abort(Closure{Code: frame.CodeAbnormal, Local: true})
 	}
 	e.running.Wait()
-	if e.cfg.Registerer != nil {
-		e.cfg.Registerer.Unregister(e.counters)
-	}
+	e.counters.unregister(e.cfg.Registerer)
 }
 
 func (e *Portable) isClosed() bool {

@@ -2,8 +2,9 @@
 //
 // An Engine owns connections and calls a Handler when something happens to them; it is spoken to by
 // connection ID, so nothing above it needs a goroutine, a buffer or a timer per connection. There
-// are two engines: Portable, over net.Conn (TLS in process, every system), and Memory, for tests and
-// simulation. Frames are prepared once and shared by all their receivers.
+// are three engines: Epoll, over raw descriptors (Linux), Portable, over net.Conn (TLS in process,
+// every system), and Memory, for tests and simulation. Frames are prepared once and shared by all
+// their receivers.
 //
 // Engines speak RFC 6455: they reassemble fragments, check UTF-8, answer ping and close, and end
 // broken connections with the code the RFC gives. They do not know what a frame means.
@@ -22,7 +23,7 @@ import (
 // no connection.
 type ID uint64
 
-// Slot is a small number, unique among the open connections of the engine.
+// Slot is a number unique among the open connections of the engine.
 func (id ID) Slot() uint32 { return uint32(id) }
 
 // Prepared is one whole unmasked WebSocket text frame. It is shared and must not be changed.
@@ -52,7 +53,8 @@ type Closure struct {
 // Handler hears what happens to connections. Opened comes first and Closed last, exactly once each,
 // and Closed begins after every other call for that connection has returned. Frame calls for one
 // connection come in order and never overlap; Drained may run beside Frame. No Engine method calls
-// the handler before it returns, so a handler's locks may be held around Engine methods.
+// the handler before it returns, so a handler's locks may be held around Engine methods. A call must
+// not wait for anything slow: an engine may have one goroutine call for many connections.
 type Handler interface {
 	Opened(id ID, peer Peer)
 	// Frame brings one whole text message. The payload is valid only during the call.

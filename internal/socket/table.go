@@ -8,6 +8,9 @@ import (
 // table finds an engine's connections by ID. Finding takes no lock: every Send of every goroutine
 // begins with it.
 type table[C any] struct {
+	// Fixed before the first connection.
+	first uint32 // the lowest slot number
+
 	chunks atomic.Pointer[[]*chunk[C]] // replaced under mu, never changed
 
 	mu          sync.Mutex
@@ -30,7 +33,7 @@ func (t *table[C]) add(make func(ID) *C) *C {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slot := t.takeSlotLocked()
-	id := ID(t.generations[slot])<<32 | ID(slot)
+	id := ID(t.generations[slot])<<32 | ID(t.first+slot)
 	c := make(id)
 	(*t.chunks.Load())[slot/chunkSlots][slot%chunkSlots].Store(&entry[C]{id, c})
 	t.open++
@@ -67,7 +70,7 @@ func (t *table[C]) growLocked() {
 // find returns nil if id names no open connection.
 func (t *table[C]) find(id ID) *C {
 	chunks := t.chunks.Load()
-	slot := id.Slot()
+	slot := id.Slot() - t.first // far too large if id is another table's
 	if chunks == nil || int(slot/chunkSlots) >= len(*chunks) {
 		return nil
 	}
@@ -82,7 +85,7 @@ func (t *table[C]) find(id ID) *C {
 func (t *table[C]) remove(id ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	slot := id.Slot()
+	slot := id.Slot() - t.first
 	(*t.chunks.Load())[slot/chunkSlots][slot%chunkSlots].Store(nil)
 	t.free = append(t.free, slot)
 	t.open--

@@ -35,30 +35,55 @@ const handshakeTimeout = 5 * time.Second
 // TLS must not offer h2.
 func (e *Portable) Upgrade(w http.ResponseWriter, r *http.Request, peer Peer) error {
 	if e.isClosed() {
-		return refuse(w, &HandshakeError{http.StatusServiceUnavailable, "going away"})
+		return refuse(w, goingAway())
 	}
+	t, err := takeOver(w, r, e.cfg.Subprotocols)
+	if err != nil {
+		return err
+	}
+	return e.welcome(t, peer)
+}
+
+// welcome answers the handshake and adopts the connection, which is closed if that fails.
+func (e *Portable) welcome(t taken, peer Peer) error {
+	err := answerHandshake(t.conn, t.answer)
+	if err == nil {
+		err = e.Adopt(t.conn, bytes.Clone(t.early), peer)
+	}
+	if err != nil {
+		abandon(t.conn)
+	}
+	return err
+}
+
+func goingAway() *HandshakeError {
+	return &HandshakeError{http.StatusServiceUnavailable, "going away"}
+}
+
+// taken is a connection taken over from net/http, whose handshake is proper and not yet answered.
+type taken struct {
+	conn net.Conn
+	// early is what net/http has read beyond the request: the peer may speak before it is answered.
+	early  []byte
+	answer []byte
+}
+
+// takeOver takes the connection of r from net/http if r is a proper handshake, and answers it if not.
+func takeOver(w http.ResponseWriter, r *http.Request, subprotocols []string) (taken, error) {
 	accept, bad := checkHandshake(r)
 	if bad != nil {
-		return refuse(w, bad)
+		return taken{}, refuse(w, bad)
 	}
 	nc, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return refuse(w, &HandshakeError{http.StatusInternalServerError, "connection cannot be taken over"})
+		return taken{}, refuse(w, &HandshakeError{http.StatusInternalServerError, "connection cannot be taken over"})
 	}
-	// The peer may speak before it is answered: what net/http has read already comes first.
 	early, err := buffered.Reader.Peek(buffered.Reader.Buffered())
-	if err == nil {
-		err = answerHandshake(nc, accept, e.subprotocol(r))
-	}
 	if err != nil {
 		abandon(nc)
-		return fmt.Errorf("answering handshake: %w", err)
+		return taken{}, fmt.Errorf("taking over connection: %w", err)
 	}
-	if err := e.Adopt(nc, bytes.Clone(early), peer); err != nil {
-		abandon(nc)
-		return err
-	}
-	return nil
+	return taken{nc, early, handshakeAnswer(accept, agree(subprotocols, r))}, nil
 }
 
 func refuse(w http.ResponseWriter, why *HandshakeError) error {
@@ -119,28 +144,36 @@ func hasToken(lists []string, token string) bool {
 	return false
 }
 
-// subprotocol is the first of ours that the peer asked for.
-func (e *Portable) subprotocol(r *http.Request) string {
+// agree finds the first of our subprotocols that the peer asked for.
+func agree(subprotocols []string, r *http.Request) string {
 	asked := r.Header["Sec-Websocket-Protocol"]
-	i := slices.IndexFunc(e.cfg.Subprotocols, func(ours string) bool { return hasToken(asked, ours) })
+	i := slices.IndexFunc(subprotocols, func(ours string) bool { return hasToken(asked, ours) })
 	if i < 0 {
 		return ""
 	}
-	return e.cfg.Subprotocols[i]
+	return subprotocols[i]
 }
 
-func answerHandshake(nc net.Conn, accept, subprotocol string) error {
+func handshakeAnswer(accept, subprotocol string) []byte {
 	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: " + accept + "\r\n"
 	if subprotocol != "" {
 		answer += "Sec-WebSocket-Protocol: " + subprotocol + "\r\n"
 	}
+	return []byte(answer + "\r\n")
+}
+
+func answerHandshake(nc net.Conn, answer []byte) error {
 	// This replaces the deadlines that net/http left behind.
-	if err := nc.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		return err
+	err := nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	if err == nil {
+		_, err = nc.Write(answer)
 	}
-	if _, err := nc.Write([]byte(answer + "\r\n")); err != nil {
-		return err
+	if err == nil {
+		err = nc.SetDeadline(time.Time{})
 	}
-	return nc.SetDeadline(time.Time{})
+	if err != nil {
+		return fmt.Errorf("answering handshake: %w", err)
+	}
+	return nil
 }

@@ -1,0 +1,150 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/fleetline/fleetline/internal/socket/frame"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// loopBuffer is what one read takes. There is one for each loop, not for each connection.
+	loopBuffer = 64 << 10
+	loopEvents = 128
+)
+
+// loop serves its share of the connections in one goroutine, which alone reads and closes them. Its
+// epoll descriptor is itself waited for by Go's poller: a loop that has nothing to do is a parked
+// goroutine, and no thread.
+type loop struct {
+	// Fixed after construction.
+	engine *Epoll
+	fd     int
+	file   *os.File
+	raw    syscall.RawConn
+	side   sideMap
+
+	// Owned by the loop's goroutine.
+	parser frame.Parser
+	events [loopEvents]unix.EpollEvent
+	buf    [loopBuffer]byte
+}
+
+func newLoop(e *Epoll) (*loop, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("creating epoll: %w", err)
+	}
+	// What is not non-blocking is not given to Go's poller.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("creating epoll: %w", err)
+	}
+	lp := &loop{engine: e, fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	lp.side.bySlot = make(map[uint32]*busy)
+	lp.raw, err = lp.file.SyscallConn()
+	if err == nil {
+		err = lp.file.SetDeadline(time.Time{}) // refused if the poller has not taken it
+	}
+	if err != nil {
+		lp.close()
+		return nil, fmt.Errorf("nesting epoll: %w", err)
+	}
+	return lp, nil
+}
+
+// run serves until stop. Waiting and serving are one call of Read: between two, what the poller told
+// would be lost.
+func (lp *loop) run() {
+	err := lp.raw.Read(func(uintptr) (done bool) {
+		for lp.turn() {
+		}
+		return false
+	})
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		panic("socket: waiting for epoll: " + err.Error())
+	}
+}
+
+// stop ends run, once the connections are closed.
+func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
+
+func (lp *loop) close() { _ = lp.file.Close() }
+
+// turn handles what has happened, and tells whether there may be more.
+func (lp *loop) turn() bool {
+	n, err := unix.EpollWait(lp.fd, lp.events[:], 0)
+	if errors.Is(err, unix.EINTR) {
+		return true
+	}
+	if n <= 0 {
+		return false
+	}
+	now := time.Now()
+	for i := range n {
+		lp.handle(&lp.events[i], now)
+	}
+	return true
+}
+
+// handle serves one connection. An event may be older than the connection that has the slot now.
+func (lp *loop) handle(ev *unix.EpollEvent, now time.Time) {
+	l, ok := lp.engine.lock(ID(uint32(ev.Pad))<<32 | ID(uint32(ev.Fd)))
+	if !ok {
+		return
+	}
+	drained := false
+	if ev.Events&unix.EPOLLOUT != 0 {
+		drained = l.roomLocked(now)
+	}
+	over := l.isOverLocked(ev.Events)
+	l.rec.mu.Unlock()
+	switch {
+	case over:
+		l.finish(Closure{Code: frame.CodeAbnormal})
+		return
+	case drained:
+		l.engine.handler.Drained(l.id)
+		l.disarm()
+	}
+	if ev.Events&^unix.EPOLLOUT != 0 {
+		l.read(&lp.parser, lp.buf[:], now)
+	}
+}
+
+// roomLocked goes on writing, and tells whether Drained must be called.
+func (l line) roomLocked(now time.Time) (drained bool) {
+	l.resumeLocked(now)
+	if l.has(refused) && !l.has(full|holding|waiting) {
+		l.unset(refused)
+		return true
+	}
+	l.disarmLocked()
+	return false
+}
+
+func (l line) disarm() {
+	l.rec.mu.Lock()
+	defer l.rec.mu.Unlock()
+	l.disarmLocked()
+}
+
+// disarmLocked ends the waiting for room if nothing needs it. A peer that stays behind is armed once.
+func (l line) disarmLocked() {
+	if l.has(armed) && !l.has(full|holding) {
+		l.unset(armed)
+		l.interestLocked()
+	}
+}
+
+// isOverLocked tells that nothing is left to wait for.
+func (l line) isOverLocked(events uint32) bool {
+	if l.rec.phase == ended {
+		return true
+	}
+	return l.has(muted) && (!l.has(holding) || events&(unix.EPOLLHUP|unix.EPOLLERR) != 0)
+}
