@@ -138,11 +138,20 @@ func newBudget(total int64, c Config) (budget, error) {
 	if c.floor > 0 {
 		return b.shrunk(c.floor)
 	}
-	if least := directoryBuckets*4*mib + 8*mib + mib + b.reserve + leastMessages; total < least {
+	if least := b.least(); total < least {
 		return b, fmt.Errorf("the store's bound of %d MiB is below the minimum of %d MiB for messages kept %s",
 			total/mib, (least+mib-1)/mib, c.MaxAge)
 	}
 	return b, nil
+}
+
+func (b budget) least() int64 { return directoryBuckets*4*mib + 8*mib + mib + b.reserve + leastMessages }
+
+// LeastBytes is the least that MaxBytes may be if everything else has its default.
+func LeastBytes() int64 {
+	c, _ := Config{}.withDefaults() // a folder is missing, which takes no room
+	b, _ := newBudget(0, c)         // it is below, of course
+	return (b.least() + mib - 1) / mib * mib
 }
 
 // shrunk is a budget for tests that fill a store in a moment.

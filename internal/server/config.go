@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/directory/rows"
 	"github.com/fleetline/fleetline/internal/token"
 	"github.com/fleetline/fleetline/wire"
@@ -175,7 +177,7 @@ func (c Config) checkPlaces() (p Problems) {
 			p = append(p, fmt.Sprintf("%s: %q is not an address: %v", a.name, a.addr, err))
 		}
 	}
-	if !isLoopback(c.AdminAddr) && c.TLSCert == "" && len(c.AdminHosts) == 0 {
+	if checkAddr(c.AdminAddr) == nil && !isLoopback(c.AdminAddr) && c.TLSCert == "" && len(c.AdminHosts) == 0 {
 		p = append(p, fmt.Sprintf("FLEETLINE_ADMIN_ADDR %s can be reached from other hosts without TLS: use 127.0.0.1, give --tls-cert and --tls-key, or name the proxy's host in FLEETLINE_ADMIN_HOSTS", c.AdminAddr))
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
@@ -203,7 +205,9 @@ func (c Config) checkNumbers() (p Problems) {
 		p = append(p, fmt.Sprintf("FLEETLINE_HEARTBEAT %s: choose between 1s and 10m", c.Heartbeat))
 	}
 	if c.TokenLife < time.Second || c.TokenLife > 24*time.Hour {
-		p = append(p, fmt.Sprintf("the token life %s: choose between 1s and 24h", c.TokenLife))
+		p = append(p, fmt.Sprintf("FLEETLINE_TOKEN_LIFE %s: choose between 1s and 24h", c.TokenLife))
+	} else if c.TokenLife%time.Second != 0 {
+		p = append(p, fmt.Sprintf("FLEETLINE_TOKEN_LIFE %s: choose whole seconds", c.TokenLife))
 	}
 	if c.MaxFrameUp < leastFrame || c.MaxFrameUp > mostFrame {
 		p = append(p, fmt.Sprintf("FLEETLINE_MAX_FRAME_UP %d: choose between %d and %d bytes", c.MaxFrameUp, leastFrame, mostFrame))
@@ -211,8 +215,13 @@ func (c Config) checkNumbers() (p Problems) {
 	if c.MaxFrameDown < leastFrame || c.MaxFrameDown > mostFrame {
 		p = append(p, fmt.Sprintf("FLEETLINE_MAX_FRAME_DOWN %d: choose between %d and %d bytes", c.MaxFrameDown, leastFrame, mostFrame))
 	}
-	if c.StoreMaxBytes < 0 {
-		p = append(p, "FLEETLINE_STORE_MAX_BYTES is negative")
+	if least := broker.LeastBytes(); c.StoreMaxBytes != 0 && c.StoreMaxBytes < least {
+		p = append(p, fmt.Sprintf("FLEETLINE_STORE_MAX_BYTES %d: choose %d or more, or 0 for half of the free disk", c.StoreMaxBytes, least))
+	}
+	for _, o := range c.Origins {
+		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+			p = append(p, fmt.Sprintf("FLEETLINE_ORIGINS: %q is no origin such as https://example.com", o))
+		}
 	}
 	return p
 }

@@ -229,9 +229,17 @@ func TestAFullStoreRefusesPublishesAndGoesOnDeleting(t *testing.T) {
 
 const smallStore = 256 << 20
 
+// fillStore fills it to the last byte that a message may have: large ones first, then small ones.
 func fillStore(t *testing.T, g *fleetlinetest.Gateway) {
 	t.Helper()
-	data := json.RawMessage(`"` + strings.Repeat("x", 900<<10) + `"`)
+	for _, size := range []int{900 << 10, 32 << 10, 1 << 10, 1} {
+		fillStoreWith(t, g, size)
+	}
+}
+
+func fillStoreWith(t *testing.T, g *fleetlinetest.Gateway, size int) {
+	t.Helper()
+	data := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
 	for range smallStore / len(data) {
 		_, err := g.API.Publish(t.Context(), api.Message{To: api.Target{Account: onlyAccount(t, g)}, Data: data})
 		var refusal *api.Error

@@ -22,7 +22,9 @@ const (
 	AdminAddrFile = "admin.addr"
 	// FirstKeyFile holds the key of the account that a first start made without a terminal.
 	FirstKeyFile = "first-account.key"
-	jwtFile      = "jwt.secret"
+	// firstMadeFile says that there was a first account, whatever became of it.
+	firstMadeFile = "first-account.made"
+	jwtFile       = "jwt.secret"
 	storeDir     = "store"
 )
 
@@ -62,12 +64,27 @@ func writeFile(file, text string) error {
 	return nil
 }
 
-// makeFirstAccount gives a first start an account, so that it can be used at once.
-func (s *Server) makeFirstAccount(ctx context.Context, accounts directory.AccountAdmin) error {
+// makeFirstAccount gives a first start an account, so that it can be used at once. Whoever deletes all
+// accounts later wants none.
+func (s *Server) makeFirstAccount(ctx context.Context) error {
+	made := filepath.Join(s.config.DataDir, firstMadeFile)
+	if _, err := os.Stat(made); err == nil || s.elsewhere() != nil {
+		return nil
+	}
+	accounts := s.own.Accounts()
 	have, err := accounts.ListAccounts(ctx)
-	if err != nil || len(have) > 0 {
+	if err != nil {
 		return err
 	}
+	if len(have) == 0 {
+		if err := s.addFirstAccount(ctx, accounts); err != nil {
+			return err
+		}
+	}
+	return writeFile(made, "")
+}
+
+func (s *Server) addFirstAccount(ctx context.Context, accounts directory.AccountAdmin) error {
 	a, key, err := accounts.Add(ctx, "first")
 	if err != nil {
 		return fmt.Errorf("making the first account: %w", err)

@@ -62,7 +62,8 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	s := &Server{config: c, log: c.Logger, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{s.openStore, s.openDirectory, s.openSecrets, s.openGateway, s.openDoors} {
+	// The first account comes last: a start that fails has shown nobody a key.
+	for _, step := range []func(context.Context) error{s.openStore, s.openDirectory, s.openSecrets, s.openGateway, s.openDoors, s.makeFirstAccount} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -95,7 +96,7 @@ func (s *Server) sessions() int {
 	return 0
 }
 
-func (s *Server) openSecrets(ctx context.Context) (err error) {
+func (s *Server) openSecrets(context.Context) (err error) {
 	s.adminToken, err = keptSecret(s.config.AdminToken, filepath.Join(s.config.DataDir, AdminTokenFile))
 	if err != nil {
 		return err
@@ -106,10 +107,7 @@ func (s *Server) openSecrets(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.elsewhere() != nil {
-		return nil
-	}
-	return s.makeFirstAccount(ctx, s.own.Accounts())
+	return nil
 }
 
 func (s *Server) openGateway(context.Context) error {
@@ -164,7 +162,12 @@ func (s *Server) openDoors(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("opening port %s: %w", s.config.Addr, err)
 	}
-	s.machines = s.newDoor(l, s.cert != nil, s.machineServer())
+	proxies, err := parseProxies(s.config.TrustedProxies)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	entrance := newAnteroom(l, proxies)
+	s.machines = s.newDoor(entrance, s.cert != nil, s.machineServer(entrance.left))
 	operators, err := s.newAdmin()
 	if err != nil {
 		return err
@@ -205,8 +208,9 @@ const (
 	maxHeaderBytes = 16 << 10
 )
 
-func (s *Server) machineServer() *http.Server {
+func (s *Server) machineServer(left func(net.Conn, http.ConnState)) *http.Server {
 	return &http.Server{
+		ConnState:         left,
 		Handler:           s.gateway.Handler(),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
