@@ -51,8 +51,10 @@ func describe(err error) error {
 		return plain{"PostgreSQL does not answer in time", err}
 	case errors.As(err, &dial):
 		return plain{fmt.Sprintf("PostgreSQL cannot be reached: %s: %v", dial.Op, dial.Err), err}
-	case errors.Is(err, errReplica), errors.Is(err, errHidden), errors.Is(err, errOdd), errors.Is(err, context.Canceled):
+	case errors.Is(err, errReplica), errors.Is(err, errHidden), errors.Is(err, errOdd):
 		return err
+	case errors.Is(err, context.Canceled):
+		return plain{"the question was cancelled", err}
 	}
 	return plain{fmt.Sprintf("PostgreSQL does not answer: %v", innermost(err)), err}
 }
