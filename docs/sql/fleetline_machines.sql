@@ -254,6 +254,9 @@ declare
   d "public"."fleetline_deletions";
   lives boolean;
 begin
+  if "public".fleetline_as_id(account)::text is distinct from account then
+    return jsonb_build_object('verdict', 'unavailable'); -- no account has such an id
+  end if;
   select * into m from "public"."machines" x where x.id = e ->> 'machine_id' and x.account_id::text = account;
   if found then
     place := m.hwid;
@@ -367,7 +370,7 @@ create or replace function "public".fleetline_delete_machines_of(ask jsonb) retu
 begin
   perform "public".fleetline_guard();
   perform set_config('fleetline.asked', 'on', true);
-  delete from "public"."machines" m where m.account_id = "public".fleetline_as_id(ask ->> 'account_id');
+  delete from "public"."machines" m where m.account_id = "public".fleetline_as_id(ask ->> 'account_id') and m.account_id::text = ask ->> 'account_id';
   perform set_config('fleetline.asked', '', true);
   return '{}';
 end $$;
