@@ -103,7 +103,7 @@ func (a *Accounts) query(ctx context.Context, sql string, arg any) ([]directory.
 	var isReplica, isHidden, isAltered bool
 	var id *string
 	var digest []byte
-	_, err = pgx.ForEachRow(result, []any{&isReplica, &isHidden, &isAltered, &id, &digest}, func() error {
+	answer, err := pgx.ForEachRow(result, []any{&isReplica, &isHidden, &isAltered, &id, &digest}, func() error {
 		switch {
 		case isReplica:
 			return errReplica
@@ -116,8 +116,11 @@ func (a *Accounts) query(ctx context.Context, sql string, arg any) ([]directory.
 		}
 		return nil
 	})
-	if isReplica {
+	switch {
+	case isReplica:
 		a.db.pool.Reset() // there is another primary now
+	case err == nil && answer.RowsAffected() == 0:
+		err = errOdd
 	}
 	return found, describe(err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -24,11 +25,16 @@ var words = map[string]string{
 }
 
 var (
-	errReplica = errors.New("the server is a replica, not the primary")
-	errHidden  = errors.New("row-level security may hide accounts: let the role bypass it (alter role ... bypassrls), or own the table")
-	errAltered = errors.New("the table of accounts has been altered")
-	errOdd     = errors.New("the answer does not fit the question")
+	errReplica  = errors.New("the server is a replica, not the primary")
+	errHidden   = errors.New("row-level security may hide accounts: let the role bypass it (alter role ... bypassrls), or own the table")
+	errAltered  = errors.New("the table of accounts has been altered")
+	errNoColumn = errors.New("the table of accounts is not there as it is named")
+	errTriggers = errors.New("the triggers are gone")
+	errOdd      = errors.New("the answer does not fit the question")
 )
+
+// ours are errors that need no description.
+var ours = []error{errReplica, errHidden, errAltered, errNoColumn, errTriggers, errOdd}
 
 // plain is an error that can be shown: it quotes neither the connection string nor a row. It goes on
 // being what the cause is for errors.Is and errors.As.
@@ -44,17 +50,17 @@ func (p plain) Unwrap() error { return p.cause }
 func describe(err error) error {
 	var pg *pgconn.PgError
 	var dial *net.OpError
+	var described plain
+	isOurs := func(known error) bool { return errors.Is(err, known) }
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.As(err, &described) || slices.ContainsFunc(ours, isOurs):
+		return err
 	case errors.As(err, &pg):
 		return plain{describeState(pg), err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return plain{"PostgreSQL does not answer in time", err}
 	case errors.As(err, &dial):
 		return plain{fmt.Sprintf("PostgreSQL cannot be reached: %s: %v", dial.Op, dial.Err), err}
-	case errors.Is(err, errReplica), errors.Is(err, errHidden), errors.Is(err, errAltered), errors.Is(err, errOdd):
-		return err
 	case errors.Is(err, context.Canceled):
 		return plain{"the question was cancelled", err}
 	}

@@ -30,7 +30,7 @@ var (
 	errDeaf       = errors.New("polling, because nothing that is notified arrives: the connection goes through a transaction pooler or is broken; use the direct address, or the session pooler (port 5432)")
 	errNoTriggers = errors.New("polling, because the triggers are missing and may not be installed: have the table's owner run the SQL that fleetline doctor prints")
 	errCompareAll = errors.New("everything is compared, because the table was truncated or an id is too long to be told")
-	errTriggers   = errors.New("the triggers are gone")
+	errNoWord     = errors.New("the database has not been listened to yet")
 )
 
 // listener hears of changes over a connection of its own, and tells the feeds.
@@ -79,6 +79,11 @@ func (l *listener) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// backoff is how long to wait after so many failures in a row.
+func backoff(failures int) time.Duration {
+	return min(100*time.Millisecond<<min(failures, 10), 10*time.Second)
 }
 
 // lose tells that changes do not flow, once for each reason.

@@ -77,7 +77,7 @@ func readTable(ctx context.Context, db querier, names rows.Names) (*table, error
 		want string
 	}{{t.id, names.ID}, {t.key, names.Key}} {
 		if c.have.name == "" {
-			missing = append(missing, fmt.Errorf("there is no column %s in a table %s", rows.Quote(c.want), names.Table(names.Accounts)))
+			missing = append(missing, fmt.Errorf("%w: there is no column %s in a table %s", errNoColumn, rows.Quote(c.want), names.Table(names.Accounts)))
 		}
 	}
 	return t, errors.Join(missing...)
