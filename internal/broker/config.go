@@ -145,7 +145,9 @@ func newBudget(total int64, c Config) (budget, error) {
 	return b, nil
 }
 
-func (b budget) least() int64 { return directoryBuckets*4*mib + 8*mib + mib + b.reserve + leastMessages }
+func (b budget) least() int64 {
+	return directoryBuckets*4*mib + 8*mib + mib + b.reserve + leastMessages
+}
 
 // LeastBytes is the least that MaxBytes may be if everything else has its default.
 func LeastBytes() int64 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/directory/postgres"
 	"github.com/fleetline/fleetline/internal/directory/supabase"
 )
 
@@ -168,7 +169,7 @@ func directoryFindings(ctx context.Context, c Config) []directory.Finding {
 	case c.SupabaseURL != "":
 		return supabase.Diagnose(ctx, supabase.Config{URL: c.SupabaseURL, ServiceKey: directory.Key(c.SupabaseKey), Names: c.Names, Logger: c.Logger})
 	case c.DatabaseURL != "":
-		return nil // TODO-PG
+		return postgres.Diagnose(ctx, postgres.Config{URL: postgres.URL(c.DatabaseURL), Names: c.Names, Logger: c.Logger})
 	}
 	return []directory.Finding{{Topic: "directory", Text: "accounts and machines are kept in the data folder"}}
 }

@@ -25,7 +25,7 @@ const (
 	// firstMadeFile says that there was a first account, whatever became of it.
 	firstMadeFile = "first-account.made"
 	jwtFile       = "jwt.secret"
-	storeDir     = "store"
+	storeDir      = "store"
 )
 
 // keptSecret is the one that was given or else the one kept in the file, made if there is none.

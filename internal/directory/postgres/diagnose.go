@@ -102,14 +102,14 @@ func (d *doctor) clock(ctx context.Context) bool {
 	return d.ok("clock", "the server's clock agrees with ours")
 }
 
-func (d *doctor) columns(ctx context.Context) (ok bool) {
+func (d *doctor) columns(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	t, err := readTable(ctx, d.pool, d.names)
 	if err != nil {
 		sql := "create table " + d.names.Table(d.names.Accounts) + " (" + rows.Quote(d.names.ID) + " uuid primary key default gen_random_uuid(), " +
 			rows.Quote(d.names.Key) + " text not null unique);"
-		d.find("accounts", directory.Fail, plainText(err), "Name your table and its columns in the settings, or make the table.", sql)
+		d.find("accounts", directory.Fail, describe(err).Error(), "Name your table and its columns in the settings, or make the table.", sql)
 		return false
 	}
 	d.table = t
@@ -119,14 +119,6 @@ func (d *doctor) columns(ctx context.Context) (ok bool) {
 		}
 	}
 	return d.ok("accounts", fmt.Sprintf("%s has %s of type %s and %s of type %s", d.names.Table(d.names.Accounts), t.id.name, t.id.typ, t.key.name, t.key.typ))
-}
-
-// plainText is for errors of readTable, some of which are its own.
-func plainText(err error) string {
-	if code(err) == "" && !errors.Is(err, context.DeadlineExceeded) {
-		return err.Error()
-	}
-	return describe(err).Error()
 }
 
 func (d *doctor) access(ctx context.Context) bool {

@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/feed"
@@ -33,7 +31,7 @@ type database struct {
 	names  rows.Names
 	pool   *pgxpool.Pool
 
-	// table is replaced whenever the listener connects: columns may have been changed.
+	// table is replaced when the listener connects, and when an answer says that it was altered.
 	table atomic.Pointer[table]
 }
 
@@ -147,13 +145,6 @@ func (d *Directory) Close() {
 	d.work.Wait()
 	d.db.pool.Close()
 }
-
-// backoff is how long to wait after so many failures in a row.
-func backoff(failures int) time.Duration {
-	return min(100*time.Millisecond<<min(failures, 10), 10*time.Second)
-}
-
-var errNoWord = errors.New("the database has not been listened to yet")
 
 var (
 	_ directory.Accounts     = (*Accounts)(nil)

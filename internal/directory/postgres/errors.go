@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,11 +28,16 @@ var words = map[string]string{
 var passing = []string{"53300", "55P03", "57014", "57P01", "57P02", "57P03"}
 
 var (
-	errReplica = errors.New("the server is a replica, not the primary")
-	errHidden  = errors.New("row-level security may hide accounts: let the role bypass it (alter role ... bypassrls), or own the table")
-	errMissing = errors.New("missing in the database")
-	errOdd     = errors.New("the answer does not fit the question")
+	errReplica  = errors.New("the server is a replica, not the primary")
+	errHidden   = errors.New("row-level security may hide accounts: let the role bypass it (alter role ... bypassrls), or own the table")
+	errAltered  = errors.New("the table of accounts has been altered")
+	errNoColumn = errors.New("the table of accounts is not there as it is named")
+	errTriggers = errors.New("the triggers are gone")
+	errOdd      = errors.New("the answer does not fit the question")
 )
+
+// ours are errors that need no description.
+var ours = []error{errReplica, errHidden, errAltered, errNoColumn, errTriggers, errOdd}
 
 // plain is an error that can be shown: it quotes neither the connection string nor a row. It goes on
 // being what the cause is for errors.Is and errors.As.
@@ -50,17 +56,19 @@ func (p plain) Is(target error) bool { return p.isAway && target == directory.Er
 func describe(err error) error {
 	var pg *pgconn.PgError
 	var dial *net.OpError
+	var described plain
+	isOurs := func(known error) bool { return errors.Is(err, known) }
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.As(err, &described) || slices.ContainsFunc(ours, isOurs):
+		return err
 	case errors.As(err, &pg):
 		return plain{describeState(pg), err, slices.Contains(passing, pg.Code)}
 	case errors.Is(err, context.DeadlineExceeded):
 		return plain{"PostgreSQL does not answer in time", err, true}
 	case errors.As(err, &dial):
 		return plain{fmt.Sprintf("PostgreSQL cannot be reached: %s: %v", dial.Op, dial.Err), err, true}
-	case errors.Is(err, errReplica), errors.Is(err, errHidden), errors.Is(err, errOdd), errors.Is(err, errMissing), errors.Is(err, context.Canceled):
-		return err
+	case errors.Is(err, context.Canceled):
+		return plain{"the question was cancelled", err, false}
 	}
 	return plain{fmt.Sprintf("PostgreSQL does not answer: %v", innermost(err)), err, true}
 }
@@ -98,3 +106,6 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// isAboutNames tells whether a query does not fit the table, columns or types that are there.
+func isAboutNames(err error) bool { return strings.HasPrefix(code(err), "42") }

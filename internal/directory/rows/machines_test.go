@@ -37,7 +37,7 @@ func TestADeletedAccountThatComesBackFindsItsMachinesDeleted(t *testing.T) {
 	m := newMachines(t, d)
 	d.Exec(t, `insert into "user" values (1, 'one')`)
 	id := enrolled(t, m, enrolment("1", "one", "h"))
-	d.Exec(t, `delete from "user"; insert into "user" values (1, 'one')`)
+	d.Exec(t, `begin; delete from "user"; commit; insert into "user" values (1, 'one')`)
 	if got := m.Enrol(t.Context(), []directory.Enrolment{enrolment("1", "one", "h")})[0]; got.Verdict != directory.Deleted || got.Machine.ID != id {
 		t.Errorf("it is %v", got.Verdict)
 	}
@@ -56,6 +56,22 @@ func TestARowThatIsInsertedAgainIsNotDeleted(t *testing.T) {
 	expectVerdict(t, m, id, directory.Found)
 	if again := enrolled(t, m, enrolment("1", "one", "h")); again != id {
 		t.Errorf("it is %s, not %s", again, id)
+	}
+}
+
+func TestAnAccountThatIsReplacedInOneTransactionKeepsItsMachines(t *testing.T) {
+	d := migrated(t, "bigint")
+	m := newMachines(t, d)
+	d.Exec(t, `insert into "user" values (1, 'one'), (2, 'two')`)
+	kept, plain := enrolled(t, m, enrolment("1", "one", "h")), enrolled(t, m, enrolment("1", "one", ""))
+	gone, byHand := enrolled(t, m, enrolment("2", "two", "h")), enrolled(t, m, enrolment("1", "one", "g"))
+	d.Exec(t, `begin; delete from machines where id = '`+byHand+`'; delete from "user"; insert into "user" values (1, 'one'); commit`)
+	expectVerdict(t, m, kept, directory.Found)
+	expectVerdict(t, m, plain, directory.Found)
+	expectVerdict(t, m, gone, directory.Deleted)
+	expectVerdict(t, m, byHand, directory.Deleted)
+	if again := enrolled(t, m, enrolment("1", "one", "")); again != plain {
+		t.Errorf("the default machine is %s, not %s", again, plain)
 	}
 }
 
