@@ -91,7 +91,7 @@ func TestAConfigAndADirectoryShowNoKey(t *testing.T) {
 	s := newScripted(t)
 	c := s.config(&journal{})
 	d := s.open(t, c)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+	for _, verb := range []string{"%v", "%+v", "%#v"} {
 		expectNoSecrets(t, fmt.Sprintf(verb, c)+fmt.Sprintf(verb, d.Accounts())+fmt.Sprintf(verb, d.Machines()))
 	}
 }
