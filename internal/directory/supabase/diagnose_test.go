@@ -42,7 +42,11 @@ func TestDiagnose(t *testing.T) {
 		"Publishable": {func(p *project, c *Config) { c.ServiceKey = directory.Key(p.Keys().Publishable) }, "key", directory.Fail, "publishable", ""},
 		"Replica":     {func(_ *project, c *Config) { c.URL = "https://abc-rr-eu-west-1-xyz.supabase.co" }, "url", directory.Fail, "read replica", ""},
 		"Paused":      {func(p *project, _ *Config) { p.Break(standin.Faults{Status: 540}) }, "table", directory.Fail, "the project is paused", ""},
-		"Clock":       {func(*project, *Config) {}, "clock", directory.OK, "agree", ""},
+		"Space": {func(p *project, c *Config) {
+			p.db.Exec(p.t, `alter table "user" rename to "the users"`)
+			c.Names.Accounts = "the users"
+		}, "realtime", directory.Warn, "a space in their name", ""},
+		"Clock": {func(*project, *Config) {}, "clock", directory.OK, "agree", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProject(t, s, "bigint", standin.Config{})

@@ -151,12 +151,12 @@ func otherProject(t *testing.T, s *pgtest.Server) {
 func otherNames(t *testing.T, s *pgtest.Server) {
 	p := newProject(t, s, "bigint", standin.Config{Schemas: []string{"my schema"}})
 	p.db.Exec(t, `create schema "my schema"; grant usage on schema "my schema" to service_role;
-		create table "my schema"."the users" ("the id" text primary key, "a,key(" text);
-		grant all on "my schema"."the users" to service_role;
-		alter publication supabase_realtime add table "my schema"."the users";
-		insert into "my schema"."the users" values ('one', 'key')`)
+		create table "my schema"."the-users" ("the id" text primary key, "the key" text);
+		grant all on "my schema"."the-users" to service_role;
+		alter publication supabase_realtime add table "my schema"."the-users";
+		insert into "my schema"."the-users" values ('one', 'key')`)
 	c := p.config(p.key(true), &journal{})
-	c.Names = rows.Names{Schema: "my schema", Accounts: "the users", ID: "the id", Key: "a,key("}
+	c.Names = rows.Names{Schema: "my schema", Accounts: "the-users", ID: "the id", Key: "the key"}
 	d := p.open(c)
 	if got := verdicts(d.Accounts().Lookup(t.Context(), []directory.Key{"key", "other"})); got != "found one, not found" {
 		t.Errorf("the answer is %s", got)
@@ -166,7 +166,7 @@ func otherNames(t *testing.T, s *pgtest.Server) {
 	}
 	events := hear(t, d)
 	events.waitFor(t, "live")
-	p.db.Exec(t, `delete from "my schema"."the users"`)
+	p.db.Exec(t, `delete from "my schema"."the-users"`)
 	events.waitFor(t, "gone one")
 }
 
