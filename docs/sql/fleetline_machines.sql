@@ -1,7 +1,8 @@
 -- Fleetline: machines as rows beside your accounts.
 --
 -- Run this in psql, in the Supabase SQL editor, or as a migration of the Supabase CLI. Running it
--- again changes nothing that is there. Your table of accounts stays as it is.
+-- again changes nothing that is there. Your table of accounts stays as it is. Deleting an account
+-- deletes its machines.
 --
 -- Afterwards a machine is a row of "public"."machines". Deleting the row deletes the machine, in
 -- whatever way you do it: the machine is cut off at once and told, and stays deleted until it comes
@@ -54,6 +55,7 @@ create table if not exists "public"."fleetline_deletions" (
   under       text[] not null,                -- SHA-256 of the keys it stays deleted for
   asked       boolean not null default false, -- through Fleetline's own API or commands
   deleted_at  timestamptz not null default clock_timestamp(),
+  cascaded    boolean not null default false, -- it went together with its account
   machine     jsonb not null                  -- as it was
 );
 
@@ -129,13 +131,15 @@ create or replace function "public".fleetline_record_deletion() returns trigger
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   key text;
+  cascaded boolean;
 begin
-  select u."apikey"::text into key from "public"."user" u where u."id" = old.account_id; -- null: it is deleted with its account
-  insert into "public"."fleetline_deletions" (machine_id, account_id, hwid, under, asked, machine)
+  select u."apikey"::text into key from "public"."user" u where u."id" = old.account_id;
+  cascaded := not found;
+  insert into "public"."fleetline_deletions" (machine_id, account_id, hwid, under, asked, cascaded, machine)
     values (old.id, old.account_id::text, old.hwid, array[coalesce("public".fleetline_digest(key), old.key_digest)],
-      coalesce(current_setting('fleetline.asked', true), '') = 'on', "public".fleetline_machine(old))
+      coalesce(current_setting('fleetline.asked', true), '') = 'on', cascaded, "public".fleetline_machine(old))
     on conflict (machine_id) do update set account_id = excluded.account_id, hwid = excluded.hwid, under = excluded.under,
-      asked = excluded.asked, deleted_at = excluded.deleted_at, machine = excluded.machine;
+      asked = excluded.asked, cascaded = excluded.cascaded, deleted_at = excluded.deleted_at, machine = excluded.machine;
   return null;
 end $$;
 
@@ -156,6 +160,35 @@ begin
   delete from "public"."fleetline_deletions" d where d.machine_id = new.id;
   return null;
 end $$;
+
+-- Puts a deleted machine back in its place, if that is free.
+create or replace function "public".fleetline_restore(d "public"."fleetline_deletions") returns void
+  language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into "public"."machines" (id, account_id, hwid, key_digest, name, hostname, os, arch, cpu_cores, ram_bytes, version, enrolled_at, last_seen_at)
+    values (d.machine_id, "public".fleetline_as_id(d.account_id), d.hwid, d.machine ->> 'key_digest', d.machine ->> 'name',
+      d.machine ->> 'hostname', d.machine ->> 'os', d.machine ->> 'arch', (d.machine ->> 'cpu_cores')::bigint,
+      (d.machine ->> 'ram_bytes')::bigint, d.machine ->> 'version', (d.machine ->> 'enrolled_at')::timestamptz,
+      (d.machine ->> 'last_seen_at')::timestamptz)
+    on conflict do nothing;
+end $$;
+
+-- An account that is deleted and inserted again in one transaction has not been deleted, and neither
+-- have its machines.
+create or replace function "public".fleetline_undo_cascade() returns trigger
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from "public"."user" u where u."id" = "public".fleetline_as_id(new.account_id);
+  if found then
+    perform "public".fleetline_restore(d) from "public"."fleetline_deletions" d where d.machine_id = new.machine_id;
+  end if;
+  return null;
+end $$;
+
+drop trigger if exists fleetline_undo_cascade on "public"."fleetline_deletions";
+create constraint trigger fleetline_undo_cascade after insert on "public"."fleetline_deletions" deferrable initially deferred
+  for each row when (new.cascaded) execute function "public".fleetline_undo_cascade();
+alter table "public"."fleetline_deletions" enable always trigger fleetline_undo_cascade;
 
 drop trigger if exists fleetline_deleted on "public"."machines";
 create trigger fleetline_deleted after delete on "public"."machines"
@@ -227,6 +260,9 @@ declare
   d "public"."fleetline_deletions";
   lives boolean;
 begin
+  if "public".fleetline_as_id(account)::text is distinct from account then
+    return jsonb_build_object('verdict', 'unavailable'); -- no account has such an id
+  end if;
   select * into m from "public"."machines" x where x.id = e ->> 'machine_id' and x.account_id::text = account;
   if found then
     place := m.hwid;
@@ -340,7 +376,7 @@ create or replace function "public".fleetline_delete_machines_of(ask jsonb) retu
 begin
   perform "public".fleetline_guard();
   perform set_config('fleetline.asked', 'on', true);
-  delete from "public"."machines" m where m.account_id = "public".fleetline_as_id(ask ->> 'account_id');
+  delete from "public"."machines" m where m.account_id = "public".fleetline_as_id(ask ->> 'account_id') and m.account_id::text = ask ->> 'account_id';
   perform set_config('fleetline.asked', '', true);
   return '{}';
 end $$;
@@ -358,12 +394,7 @@ begin
     perform from "public"."machines" m where m.id = ask ->> 'id';
     return jsonb_build_object('verdict', case when found then 'found' else 'not found' end);
   end if;
-  insert into "public"."machines" (id, account_id, hwid, key_digest, name, hostname, os, arch, cpu_cores, ram_bytes, version, enrolled_at, last_seen_at)
-    values (d.machine_id, "public".fleetline_as_id(d.account_id), d.hwid, d.machine ->> 'key_digest', d.machine ->> 'name',
-      d.machine ->> 'hostname', d.machine ->> 'os', d.machine ->> 'arch', (d.machine ->> 'cpu_cores')::bigint,
-      (d.machine ->> 'ram_bytes')::bigint, d.machine ->> 'version', (d.machine ->> 'enrolled_at')::timestamptz,
-      (d.machine ->> 'last_seen_at')::timestamptz)
-    on conflict do nothing;
+  perform "public".fleetline_restore(d);
   select m.id into other from "public"."machines" m where m.account_id = "public".fleetline_as_id(d.account_id) and m.hwid = d.hwid;
   return jsonb_build_object('verdict', case when other = d.machine_id then 'found' else 'replaced' end, 'by', other);
 exception when foreign_key_violation or not_null_violation then

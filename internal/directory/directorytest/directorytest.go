@@ -54,6 +54,9 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"NothingIsAbsentWhileTheStoreIsAway", outage},
 		{"AWatchReportsLiveFirstThenChanges", watch},
 		{"ARestartForgetsNothing", restart},
+		{"MoreAccountsThanOnePageAreFound", moreThanOnePage},
+		{"AKeyThatMovesOpensItsNewAccount", moveKey},
+		{"EveryOneOfManyDeletionsIsReported", deleteMany},
 	}
 	for _, x := range tests {
 		t.Run(x.name, func(t *testing.T) { x.test(t, open(t)) })

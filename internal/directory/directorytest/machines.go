@@ -22,6 +22,9 @@ func runMachines(t *testing.T, open func(t *testing.T) Fixture) {
 		{"AnUnknownMachineIsNotFoundNeverDeleted", unknownMachine},
 		{"NoMachineIsAbsentWhileTheStoreIsAway", machineOutage},
 		{"AMachineWatchReportsLiveFirstThenChanges", watchMachines},
+		{"AnAccountsDeletionDeletesItsMachines", deleteAccountOfMachines},
+		{"MachinesAreListedInOrderBeyondOnePage", listMachines},
+		{"NewsOfADeletedMachineDoNotBringItBack", seeDeleted},
 	}
 	for _, x := range tests {
 		t.Run(x.name, func(t *testing.T) { x.test(t, open(t)) })

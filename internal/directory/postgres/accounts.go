@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -84,6 +85,9 @@ func (a *Accounts) find(ctx context.Context, texts []string, by func(*table) col
 	possible := by(t).possible(texts)
 	found, err := a.query(ctx, t.find(by(t)), possible)
 	a.complaint.Note(err)
+	if errors.Is(err, errAltered) || isAboutNames(err) {
+		_ = a.db.readTable(ctx, a.db.pool) // for the next question; what fails shows then
+	}
 	return found, err
 }
 
@@ -96,15 +100,17 @@ func (a *Accounts) query(ctx context.Context, sql string, arg any) ([]directory.
 		return nil, describe(err)
 	}
 	var found []directory.Account
-	var isReplica, isHidden bool
+	var isReplica, isHidden, isAltered bool
 	var id *string
 	var digest []byte
-	_, err = pgx.ForEachRow(result, []any{&isReplica, &isHidden, &id, &digest}, func() error {
+	_, err = pgx.ForEachRow(result, []any{&isReplica, &isHidden, &isAltered, &id, &digest}, func() error {
 		switch {
 		case isReplica:
 			return errReplica
 		case isHidden:
 			return errHidden
+		case isAltered:
+			return errAltered
 		case id != nil:
 			found = append(found, account(*id, digest))
 		}
@@ -156,13 +162,13 @@ func (a *Accounts) Add(context.Context, string) (directory.Account, directory.Ke
 // DeleteAccount answers with the statement.
 func (a *Accounts) DeleteAccount(_ context.Context, id string) error {
 	t := a.db.table.Load()
-	return directory.Elsewhere{Statement: "delete from " + t.names.Table(t.names.Accounts) + " where " + t.id.name + " = " + rows.Literal(id) + ";"}
+	return directory.Elsewhere{Statement: "delete from " + t.quoted() + " where " + t.id.name + " = " + rows.Literal(id) + ";"}
 }
 
 // Rotate answers with the statement.
 func (a *Accounts) Rotate(_ context.Context, id string, _ time.Duration) (directory.Key, error) {
 	t := a.db.table.Load()
-	return "", directory.Elsewhere{Statement: "update " + t.names.Table(t.names.Accounts) + " set " + t.key.name + " = " + t.key.random("flk_") +
+	return "", directory.Elsewhere{Statement: "update " + t.quoted() + " set " + t.key.name + " = " + t.key.random("flk_") +
 		" where " + t.id.name + " = " + rows.Literal(id) + " returning " + t.id.name + ", " + t.key.name + ";"}
 }
 
@@ -172,7 +178,7 @@ func (t *table) insert() string {
 	if !t.id.hasDefault {
 		columns, values = t.id.name+", "+columns, t.id.random("acc_")+", "+values
 	}
-	return "insert into " + t.names.Table(t.names.Accounts) + " (" + columns + ") values (" + values + ") returning " + t.id.name + ", " + t.key.name + ";"
+	return "insert into " + t.quoted() + " (" + columns + ") values (" + values + ") returning " + t.id.name + ", " + t.key.name + ";"
 }
 
 // random is an expression for a new value of the column.

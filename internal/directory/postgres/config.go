@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -44,6 +45,9 @@ const (
 	connectTimeout = 5 * time.Second
 	// callTimeout bounds every single query.
 	callTimeout = 4 * time.Second
+	// connections is how many are opened at most, unless the connection string says otherwise, beside
+	// the one that listens.
+	connections = 8
 	// patience is how long Open waits for the first word on whether changes flow.
 	patience = 10 * time.Second
 )
@@ -72,6 +76,9 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		return nil, errBadURL
 	}
 	p.PingTimeout = callTimeout
+	if !strings.Contains(string(c.URL), "pool_max_conns") {
+		p.MaxConns = connections
+	}
 	conn := p.ConnConfig
 	conn.ConnectTimeout = connectTimeout
 	conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite

@@ -12,6 +12,7 @@ import (
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/directorytest"
 	"github.com/fleetline/fleetline/internal/directory/feed"
+	"github.com/fleetline/fleetline/internal/directory/pgtest"
 	"github.com/fleetline/fleetline/internal/directory/rows"
 )
 
@@ -216,4 +217,32 @@ func TestAConnectionStringNeverShows(t *testing.T) {
 			t.Errorf("%s shows: %s", secret, &b)
 		}
 	}
+}
+
+func TestColumnsThatAreAlteredUnderARunningFleetHideNobody(t *testing.T) {
+	w := newWorld(t, "integer")
+	w.do(`insert into "user" values (1, 'one')`)
+	d := w.open()
+	lookUp := func(key directory.Key, id string) {
+		t.Helper()
+		for range 2 { // once with the question that no longer fits
+			got := d.Accounts().Lookup(t.Context(), []directory.Key{key})
+			got = append(got, d.Accounts().Check(t.Context(), []string{id})...)
+			for _, a := range got {
+				if a.Verdict != directory.Found && a.Verdict != directory.Unavailable || a.Verdict == directory.Found && a.Account.ID != id {
+					t.Errorf("account %s is %v %q", id, a.Verdict, a.Account.ID)
+				}
+			}
+		}
+		if a := d.Accounts().Check(t.Context(), []string{id})[0]; a.Verdict != directory.Found {
+			t.Errorf("in the end account %s is %v", id, a.Verdict)
+		}
+	}
+	lookUp("one", "1")
+	for _, next := range [][2]string{{"bigint", "9007199254740993"}, {"numeric", "1.5"}, {"text", "an id"}} {
+		w.Exec(t, `alter table "user" alter id type `+next[0]+`; update "user" set id = '`+next[1]+`'`)
+		lookUp("one", next[1])
+	}
+	w.Exec(t, `update "user" set apikey = '9f0c4c38-6d7c-4e6f-9d3d-0d3f0c5c9b11'; alter table "user" alter apikey type uuid using apikey::uuid`)
+	lookUp("9f0c4c38-6d7c-4e6f-9d3d-0d3f0c5c9b11", pgtest.Get[string](t, w.Database, `select id::text from "user"`))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,6 +26,7 @@ var words = map[string]string{
 var (
 	errReplica = errors.New("the server is a replica, not the primary")
 	errHidden  = errors.New("row-level security may hide accounts: let the role bypass it (alter role ... bypassrls), or own the table")
+	errAltered = errors.New("the table of accounts has been altered")
 	errOdd     = errors.New("the answer does not fit the question")
 )
 
@@ -51,8 +53,10 @@ func describe(err error) error {
 		return plain{"PostgreSQL does not answer in time", err}
 	case errors.As(err, &dial):
 		return plain{fmt.Sprintf("PostgreSQL cannot be reached: %s: %v", dial.Op, dial.Err), err}
-	case errors.Is(err, errReplica), errors.Is(err, errHidden), errors.Is(err, errOdd), errors.Is(err, context.Canceled):
+	case errors.Is(err, errReplica), errors.Is(err, errHidden), errors.Is(err, errAltered), errors.Is(err, errOdd):
 		return err
+	case errors.Is(err, context.Canceled):
+		return plain{"the question was cancelled", err}
 	}
 	return plain{fmt.Sprintf("PostgreSQL does not answer: %v", innermost(err)), err}
 }
@@ -90,3 +94,6 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// isAboutNames tells whether a query does not fit the table, columns or types that are there.
+func isAboutNames(err error) bool { return strings.HasPrefix(code(err), "42") }

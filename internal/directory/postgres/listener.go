@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// quiet is how long nothing may be heard before the path is proved again.
-	quiet = 10 * time.Second
+	// proveEvery is how often the path is proved again.
+	proveEvery = 10 * time.Second
 	// echo is how long a NOTIFY to ourselves may take.
 	echo = 5 * time.Second
 	// steady is how long changes must have flowed for the next failure to count as the first.
@@ -186,15 +186,14 @@ type ear struct {
 	conn    *pgx.Conn
 	channel string
 	nonce   string // notified to ourselves and not heard yet
+	// due is when the nonce must have been heard or, without one, the next is sent.
+	due time.Time
 }
 
-// hear takes in one message, or proves the path when it has been quiet.
+// hear takes in one message, or proves the path when that is due. What others send is no proof: it
+// does not show that our own triggers are there.
 func (e *ear) hear(ctx context.Context, tell func(string)) error {
-	wait := quiet
-	if e.nonce != "" {
-		wait = echo
-	}
-	waiting, cancel := context.WithTimeout(ctx, wait)
+	waiting, cancel := context.WithDeadline(ctx, e.due)
 	defer cancel()
 	n, err := e.conn.WaitForNotification(waiting)
 	switch {
@@ -215,8 +214,11 @@ func (e *ear) hear(ctx context.Context, tell func(string)) error {
 
 func (e *ear) take(n *pgconn.Notification, tell func(string)) {
 	if n.Payload == e.nonce {
-		e.nonce = ""
+		e.nonce, e.due = "", time.Now().Add(proveEvery)
 		return
+	}
+	if e.nonce != "" {
+		e.due = time.Now().Add(echo) // much is on its way, and what we wait for is behind it
 	}
 	tell(n.Payload)
 }
@@ -227,7 +229,7 @@ func (e *ear) take(n *pgconn.Notification, tell func(string)) {
 func (e *ear) prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, echo)
 	defer cancel()
-	e.nonce = "N:" + rand.Text()
+	e.nonce, e.due = "N:"+rand.Text(), time.Now().Add(echo)
 	sql := "select f.*, pg_is_in_recovery(), pg_notify($1::text, $2::text)::text from (" + e.l.db.names.FeedState() + ") f (channel, is_ready)"
 	var channel string
 	var isReady, isReplica bool

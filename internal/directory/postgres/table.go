@@ -18,9 +18,10 @@ type table struct {
 }
 
 type column struct {
-	name string // quoted
-	typ  string // the type that domains of it are of
-	kind kind
+	name     string // quoted
+	declared uint32 // the type's number
+	typ      string // its name or, of a domain, that of the type below
+	kind     kind
 	// cast is how a text becomes a value that an index on the column is good for.
 	cast       string
 	hasDefault bool
@@ -37,12 +38,12 @@ const (
 
 const describeColumns = `
 with recursive col as (
-  select a.attname, a.atttypid as typ, a.atthasdef or a.attidentity <> '' as has_default
+  select a.attname, a.atttypid as declared, a.atttypid as typ, a.atthasdef or a.attidentity <> '' as has_default
     from pg_attribute a where a.attrelid = to_regclass($1) and a.attname in ($2, $3) and a.attnum > 0 and not a.attisdropped
   union all
-  select c.attname, t.typbasetype, c.has_default from col c join pg_type t on t.oid = c.typ where t.typtype = 'd'
+  select c.attname, c.declared, t.typbasetype, c.has_default from col c join pg_type t on t.oid = c.typ where t.typtype = 'd'
 )
-select c.attname, t.typname, format_type(t.oid, -1), c.has_default from col c join pg_type t on t.oid = c.typ where t.typtype <> 'd'`
+select c.attname, c.declared, t.typname, format_type(t.oid, -1), c.has_default from col c join pg_type t on t.oid = c.typ where t.typtype <> 'd'`
 
 // readTable describes the table of accounts, or says what is missing.
 func readTable(ctx context.Context, db querier, names rows.Names) (*table, error) {
@@ -53,9 +54,13 @@ func readTable(ctx context.Context, db querier, names rows.Names) (*table, error
 	}
 	t := &table{names: names}
 	var name, typ, cast string
+	var declared uint32
 	var hasDefault bool
-	_, err = pgx.ForEachRow(found, []any{&name, &typ, &cast, &hasDefault}, func() error {
-		c := column{name: rows.Quote(name), typ: typ, kind: kindOf(typ), cast: cast, hasDefault: hasDefault}
+	_, err = pgx.ForEachRow(found, []any{&name, &declared, &typ, &cast, &hasDefault}, func() error {
+		c := column{name: rows.Quote(name), declared: declared, typ: typ, kind: kindOf(typ), cast: cast, hasDefault: hasDefault}
+		if c.kind == integer {
+			c.cast = "int8"
+		}
 		if name == names.ID {
 			t.id = c
 		} else {
@@ -85,7 +90,7 @@ func kindOf(typ string) kind {
 	case "uuid":
 		return uuid
 	case "int2", "int4", "int8":
-		return integer
+		return integer // an index on either is good for int8
 	}
 	return other
 }
@@ -107,8 +112,7 @@ func (c column) canBe(text string) bool {
 	case uuid:
 		return isUUID(text)
 	case integer:
-		bits := map[string]int{"int2": 16, "int4": 32, "int8": 64}[c.typ]
-		n, err := strconv.ParseInt(text, 10, bits)
+		n, err := strconv.ParseInt(text, 10, 64)
 		return err == nil && strconv.FormatInt(n, 10) == text
 	}
 	return true
@@ -137,12 +141,10 @@ func (c column) is() string {
 	return "u." + c.name + " = any ($1::text[]::" + c.cast + "[])"
 }
 
-// find is a query for accounts. It has at least one row, which tells whether the answer is one.
+// find is a query for accounts by the texts of $1.
 func (t *table) find(by column) string {
-	name := t.names.Table(t.names.Accounts)
-	return `select pg_is_in_recovery(), row_security_active(` + rows.Literal(name) + `), a.id, a.digest
-from (select) one left join (select u.` + t.id.name + `::text as id, sha256(convert_to(u.` + t.key.name + `::text, 'UTF8')) as digest
-  from ` + name + ` u where ` + by.is() + `) a on true`
+	return t.credibly(`select u.` + t.id.name + `::text as id, sha256(convert_to(u.` + t.key.name + `::text, 'UTF8')) as digest
+  from ` + t.quoted() + ` u where ` + by.is())
 }
 
 // page is a query for ids in order: those after $1, or from the first.
@@ -155,7 +157,19 @@ func (t *table) page(isFirst bool) string {
 	if !isFirst {
 		where = id + " > " + after
 	}
-	return `select pg_is_in_recovery(), row_security_active(` + rows.Literal(t.names.Table(t.names.Accounts)) + `), a.id, null::bytea
-from (select) one left join (select ` + id + `::text as id from ` + t.names.Table(t.names.Accounts) + ` u
-  where ` + where + ` order by ` + id + ` limit ` + strconv.Itoa(pageSize) + `) a on true`
+	return t.credibly(`select ` + id + `::text as id, null::bytea as digest from ` + t.quoted() + ` u
+  where ` + where + ` order by ` + id + ` limit ` + strconv.Itoa(pageSize))
 }
+
+// credibly makes each row of a query for accounts say first whether the answer is one: from the
+// primary, with no row hidden, and with columns of the types that the question was made for. There is
+// at least one row.
+func (t *table) credibly(query string) string {
+	return `select pg_is_in_recovery(), row_security_active(` + rows.Literal(t.quoted()) + `),
+  (select count(*) from pg_attribute where attrelid = ` + rows.Literal(t.quoted()) + `::regclass
+    and (attname, atttypid) in ((` + rows.Literal(t.names.ID) + `, ` + strconv.Itoa(int(t.id.declared)) + `), (` +
+		rows.Literal(t.names.Key) + `, ` + strconv.Itoa(int(t.key.declared)) + `))) < 2,
+  a.id, a.digest from (select) one left join (` + query + `) a on true`
+}
+
+func (t *table) quoted() string { return t.names.Table(t.names.Accounts) }

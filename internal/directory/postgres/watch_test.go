@@ -58,12 +58,18 @@ func (r *recorder) events() []directory.Event {
 // await waits until all events together are as wanted.
 func (r *recorder) await(t testing.TB, what string, is func([]directory.Event) bool) {
 	t.Helper()
+	isNow := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return is(r.list)
+	}
 	timeout := time.After(patienceOfTests)
-	for !is(r.events()) {
+	for !isNow() {
 		select {
 		case <-r.more:
 		case <-timeout:
-			t.Fatalf("waited in vain for %s: %v", what, r.events())
+			list := r.events()
+			t.Fatalf("waited in vain for %s: %d events, the last of them %v", what, len(list), list[max(0, len(list)-5):])
 		}
 	}
 }
@@ -276,5 +282,8 @@ func TestAMassDeletionLosesNobody(t *testing.T) {
 	w.do(`delete from "user"`)
 	for _, r := range []*recorder{accounts, machines} {
 		r.await(t, "all deletions", func(list []directory.Event) bool { return len(list) == many+1 })
+		if r.reason() != "" {
+			t.Errorf("changes were lost: %s", r.reason())
+		}
 	}
 }
