@@ -131,15 +131,18 @@ func (c *channel) subscribed() bool {
 	return c.isSubscribed
 }
 
-// resubscribe subscribes anew, with a gap, unless that has failed before.
-func (c *channel) resubscribe() {
+// resubscribe has the channel subscribe anew, unless that has failed before. After a loss changes do not
+// reach it until it has.
+func (c *channel) resubscribe(isLost bool) {
 	r := c.socket.realtime
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.hasFailed {
 		return
 	}
-	c.isSubscribed = false
+	if isLost {
+		c.isSubscribed = false
+	}
 	select {
 	case c.again <- struct{}{}:
 	default: // it is asked already
@@ -165,7 +168,7 @@ func (c *channel) refresh(f frame) {
 	c.role, c.token = role, payload.Token
 	r.mu.Unlock()
 	if isNew {
-		c.resubscribe()
+		c.resubscribe(false) // the old subscription goes on until the new one is there
 	}
 }
 

@@ -7,6 +7,8 @@
 // of, a join is answered before it is subscribed, and what changes in between is never sent. And it
 // breaks in every way a project can, when told to: see Faults.
 //
-// It leaves out what no directory asks for: embedding, JSON paths, full text search, OpenAPI, broadcast,
-// presence, storage and auth. It answers a request for any of that with an error, never with a guess.
+// It leaves out what no directory asks for: embedding, JSON paths, full text search, OpenAPI, filters
+// of subscriptions, broadcast, presence, storage and auth; those asked for are refused, not guessed. It
+// leaves out waits too: the platform sleeps before it refuses a socket (2 s) or a join (5 s), looks for
+// expired tokens every few minutes, and knows a new table only some seconds after it was made.
 package standin

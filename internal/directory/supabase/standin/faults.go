@@ -2,9 +2,7 @@ package standin
 
 import (
 	"fmt"
-	"net"
-	"net/http"
-	"strings"
+	"sync"
 	"time"
 )
 
@@ -85,176 +83,42 @@ func Matrix() map[string]Faults {
 	return matrix
 }
 
+// trouble holds the faults of now.
+type trouble struct {
+	mu      sync.Mutex
+	faults  Faults
+	spoiled int // requests they have answered
+	lost    int // changes they have lost
+}
+
 // Faults are those of now.
-func (p *Project) Faults() Faults {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.faults
+func (t *trouble) Faults() Faults {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.faults
 }
 
 // Break puts faults in the place of those before. The zero value heals.
-func (p *Project) Break(f Faults) {
-	p.mu.Lock()
-	p.faults, p.spoiled, p.lost = f, 0, 0
-	p.mu.Unlock()
+func (t *trouble) Break(f Faults) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.faults, t.spoiled, t.lost = f, 0, 0
 }
 
-// Outage has connections refused, and cuts those there are, until it is called with false.
-func (p *Project) Outage(on bool) error {
-	if on {
-		p.stop()
-		return nil
-	}
-	listener, err := net.Listen("tcp", p.address)
-	if err == nil {
-		p.serve(listener)
-	}
-	return err
-}
-
-// Drop cuts all sockets of Realtime, without a close frame.
-func (p *Project) Drop() {
-	for _, s := range p.realtime.open() {
-		_ = s.conn.CloseNow()
-	}
-}
-
-// Crash ends all channels as a crash of their processes does: with phx_error.
-func (p *Project) Crash() {
-	for _, ch := range p.realtime.all() {
-		ch.end()
-		ch.socket.send(frame{JoinRef: ch.joinRef, Ref: ch.joinRef, Topic: ch.topic, Event: "phx_error", Payload: object{}.raw()})
-	}
-}
-
-// ShutDown ends all channels with a system error and phx_close, after which the official client gives
-// up.
-func (p *Project) ShutDown(reason string) {
-	for _, ch := range p.realtime.all() {
-		ch.shutDown(reason)
-	}
-}
-
-// RepeatSystemOK subscribes all channels anew, as when the publication has changed: what changes before
-// the next system ok is lost.
-func (p *Project) RepeatSystemOK() { p.realtime.resubscribe() }
-
-// RestartRealtime loses the replication slot and what was not read from it; a new one follows.
-func (p *Project) RestartRealtime() { p.realtime.feed.restart() }
-
-// Subscribed counts the channels that changes reach now.
-func (p *Project) Subscribed() int {
-	n := 0
-	for _, ch := range p.realtime.all() {
-		if ch.subscribed() {
-			n++
-		}
-	}
-	return n
+// Lost counts the changes that the present faults have lost.
+func (t *trouble) Lost() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lost
 }
 
 // loses tells whether a change gets lost.
-func (p *Project) loses() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.lost < p.faults.Lose {
-		p.lost++
-		return true
+func (t *trouble) loses() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.faults.Mute && t.lost >= t.faults.Lose {
+		return false
 	}
-	return p.faults.Mute
-}
-
-// spoil applies the faults of REST: it answers by itself, or bends what will be answered.
-func (p *Project) spoil(w http.ResponseWriter, r *http.Request, f Faults) (_ http.ResponseWriter, answered bool) {
-	if f.Status == 0 && f.Body == Whole && f.Delay == 0 || !strings.HasPrefix(r.Method+" "+r.URL.Path, f.Only) {
-		return w, false
-	}
-	p.mu.Lock()
-	p.spoiled++
-	over := f.Times > 0 && p.spoiled > f.Times
-	p.mu.Unlock()
-	switch {
-	case over:
-		return w, false
-	case f.Status != 0:
-		answerStatus(w, f)
-	case f.Body == HTML:
-		page(w, http.StatusOK, "Sign in to continue")
-	case f.Body == Garbage:
-		writeText(w, "[{]\"nothing: that is JSON")
-	case f.Body == Empty:
-		writeText(w, "[]")
-	case f.Body == Null:
-		writeText(w, "null")
-	default:
-		return &bent{ResponseWriter: w, faults: f, done: r.Context().Done()}, false
-	}
-	return w, true
-}
-
-func writeText(w http.ResponseWriter, body string) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Content-Range", "*/*")
-	_, _ = w.Write([]byte(body))
-}
-
-// answerStatus speaks as whoever answers with that status on the platform: the API gateway in JSON,
-// Cloudflare with pages.
-func answerStatus(w http.ResponseWriter, f Faults) {
-	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(f.RetryAfter.Seconds())))
-	}
-	switch f.Status {
-	case http.StatusUnauthorized:
-		refuse(w, f.Status, "Invalid API key", "Double check your Supabase `anon` or `service_role` API key.")
-	case http.StatusPaymentRequired:
-		refuse(w, f.Status, "Service for this project is restricted due to the following violations: exceed_egress_quota.", "")
-	case http.StatusForbidden:
-		refuse(w, f.Status, "Forbidden", "")
-	case http.StatusTooManyRequests:
-		refuse(w, f.Status, "API rate limit exceeded", "")
-	case http.StatusServiceUnavailable:
-		writeError(w, noConnection)
-	case 540:
-		refuse(w, f.Status, "Project paused", "")
-	case 544:
-		refuse(w, f.Status, "The connection to the database timed out", "")
-	case 521:
-		page(w, f.Status, "standin.supabase.co | 521: Web server is down")
-	default:
-		page(w, f.Status, fmt.Sprintf("%d: error", f.Status))
-	}
-}
-
-// bent lets the truth through, late or not whole.
-type bent struct {
-	http.ResponseWriter
-	faults Faults
-	done   <-chan struct{}
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (b *bent) Unwrap() http.ResponseWriter { return b.ResponseWriter }
-
-func (b *bent) Write(body []byte) (int, error) {
-	half := len(body) / 2
-	switch b.faults.Body {
-	case CutOff:
-		_, _ = b.ResponseWriter.Write(body[:half])
-		_ = http.NewResponseController(b.ResponseWriter).Flush()
-		panic(http.ErrAbortHandler)
-	case Truncated:
-		_, _ = b.ResponseWriter.Write(body[:half])
-		return len(body), nil
-	}
-	_, _ = b.ResponseWriter.Write(body[:half])
-	_ = http.NewResponseController(b.ResponseWriter).Flush()
-	wait := time.NewTimer(b.faults.Delay)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-b.done:
-	}
-	_, _ = b.ResponseWriter.Write(body[half:])
-	return len(body), nil
+	t.lost++
+	return true
 }

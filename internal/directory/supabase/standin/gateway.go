@@ -47,7 +47,7 @@ func (p *Project) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 	case isREST:
-		p.serveREST(w, c)
+		p.postgrest.serve(w, c)
 	case r.URL.Path == "/realtime/v1/websocket":
 		p.realtime.serve(w, c)
 	default:

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -34,37 +35,45 @@ func (k Keys) role(key string) string {
 	return ""
 }
 
-// Keys are the keys that work now.
-func (p *Project) Keys() Keys {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.keys
+// keyring holds the keys that work now.
+type keyring struct {
+	mu     sync.Mutex
+	keys   Keys
+	secret []byte // signs tokens
 }
 
-// RotateKeys makes new keys. The old ones are refused at once.
-func (p *Project) RotateKeys() {
-	p.mu.Lock()
-	p.secret = []byte(rand.Text() + rand.Text())
-	p.mu.Unlock()
+// Keys are the keys that work now.
+func (k *keyring) Keys() Keys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keys
+}
+
+// RotateKeys makes new keys. The old ones, and tokens signed before, are refused at once.
+func (k *keyring) RotateKeys() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.secret = []byte(rand.Text() + rand.Text())
 	expires := time.Now().AddDate(10, 0, 0)
-	keys := Keys{
-		ServiceRole: p.Token(ServiceRole, expires),
-		Anon:        p.Token(Anon, expires),
+	k.keys = Keys{
+		ServiceRole: k.tokenLocked(ServiceRole, expires),
+		Anon:        k.tokenLocked(Anon, expires),
 		Secret:      "sb_secret_" + rand.Text(),
 		Publishable: "sb_publishable_" + rand.Text(),
 	}
-	p.mu.Lock()
-	p.keys = keys
-	p.mu.Unlock()
 }
 
 // Token is a JWT that the project signs.
-func (p *Project) Token(role string, expires time.Time) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (k *keyring) Token(role string, expires time.Time) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.tokenLocked(role, expires)
+}
+
+func (k *keyring) tokenLocked(role string, expires time.Time) string {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"iss": "supabase", "ref": "standin", "role": role, "iat": time.Now().Unix(), "exp": expires.Unix(),
-	}).SignedString(p.secret)
+	}).SignedString(k.secret)
 	if err != nil {
 		panic(err) // a secret of bytes signs
 	}
@@ -74,10 +83,10 @@ func (p *Project) Token(role string, expires time.Time) string {
 var errExpired = errors.New("JWT expired")
 
 // claimedRole verifies a JWT and returns the role it claims.
-func (p *Project) claimedRole(token string) (string, error) {
-	p.mu.Lock()
-	secret := p.secret
-	p.mu.Unlock()
+func (k *keyring) claimedRole(token string) (string, error) {
+	k.mu.Lock()
+	secret := k.secret
+	k.mu.Unlock()
 	var claims struct {
 		jwt.RegisteredClaims
 		Role string `json:"role"`

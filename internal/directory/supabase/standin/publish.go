@@ -53,6 +53,6 @@ func (r *realtime) open() []*socket {
 
 func (r *realtime) resubscribe() {
 	for _, ch := range r.all() {
-		ch.resubscribe()
+		ch.resubscribe(true)
 	}
 }

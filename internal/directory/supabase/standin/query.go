@@ -11,7 +11,7 @@ import (
 // does not fit its column is PostgreSQL's own error.
 type statement struct {
 	sql  strings.Builder
-	args [][]byte
+	args []string
 }
 
 func (s *statement) add(parts ...string) {
@@ -21,7 +21,7 @@ func (s *statement) add(parts ...string) {
 }
 
 func (s *statement) arg(value string) string {
-	s.args = append(s.args, []byte(value))
+	s.args = append(s.args, value)
 	return "$" + strconv.Itoa(len(s.args))
 }
 

@@ -30,6 +30,8 @@ func TestRealtime(t *testing.T) {
 		{"ATableThatIsNotPublishedIsASystemErrorAndTheChannelStaysOpen", unpublished},
 		{"ANewSlotReplaysNothing", newSlot},
 		{"ABadTokenEndsTheChannel", badTokens},
+		{"EveryFaultOfRealtimeIsThereUntilItIsHealed", realtimeFaults},
+		{"ASocketIsRefusedWithAStatus", refusedSockets},
 		{"AFeedLivesThroughARestartOfTheDatabase", databaseRestart}, // last: it stops the server
 	} {
 		t.Run(x.name, func(t *testing.T) { x.test(t, server) })

@@ -1,7 +1,9 @@
 package standin
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // maxBody is the longest body that is read.
@@ -22,9 +27,17 @@ type answer struct {
 	body   []byte // nil: none
 }
 
-// serveREST answers as PostgREST does.
-func (p *Project) serveREST(w http.ResponseWriter, c call) {
-	result, err := p.rest(c)
+// postgrest answers requests for tables and functions.
+type postgrest struct {
+	ctx    context.Context // ends with the project
+	config Config
+	pool   *pgxpool.Pool
+	keys   *keyring
+}
+
+// serve answers one request.
+func (p *postgrest) serve(w http.ResponseWriter, c call) {
+	result, err := p.answer(c)
 	if err != nil {
 		writeError(w, err)
 		return
@@ -48,9 +61,9 @@ func (p *Project) serveREST(w http.ResponseWriter, c call) {
 	}
 }
 
-func (p *Project) rest(c call) (result answer, err error) {
+func (p *postgrest) answer(c call) (result answer, err error) {
 	if c.bearer != "" {
-		if c.role, err = p.claimedRole(c.bearer); err != nil {
+		if c.role, err = p.keys.claimedRole(c.bearer); err != nil {
 			return result, badToken(err)
 		}
 	}
@@ -67,22 +80,22 @@ func (p *Project) rest(c call) (result answer, err error) {
 	if name == "" || strings.Contains(name, "/") {
 		return result, pgrst(404, "PGRST125", "Invalid path specified in request URL", "")
 	}
-	work, mode := (*Project).read, "read only"
+	work, mode := (*postgrest).read, "read only"
 	switch {
 	case isFunction && c.Method == http.MethodPost:
-		work, mode = (*Project).call, "read write"
+		work, mode = (*postgrest).call, "read write"
 	case isFunction:
 		return result, pgrst(405, "PGRST101", "Cannot use the "+c.Method+" method on RPC", "")
 	case c.Method == http.MethodPost:
-		work, mode = (*Project).insert, "read write"
+		work, mode = (*postgrest).insert, "read write"
 	case c.Method == http.MethodPatch:
-		work, mode = (*Project).update, "read write"
+		work, mode = (*postgrest).update, "read write"
 	case c.Method == http.MethodDelete:
-		work, mode = (*Project).remove, "read write"
+		work, mode = (*postgrest).remove, "read write"
 	case c.Method != http.MethodGet && c.Method != http.MethodHead:
 		return result, pgrst(405, "PGRST117", "Unsupported HTTP method: "+c.Method, "")
 	}
-	err = p.within(c.role, mode, func(t transaction) error {
+	err = p.within(c.role, mode, func(t session) error {
 		result, err = work(p, t, target{c, schema, name, body})
 		return err
 	})
@@ -103,7 +116,7 @@ func badToken(err error) error {
 	return pgrst(401, "PGRST301", "No suitable key or wrong key type", "None of the keys was able to decode the JWT")
 }
 
-func (p *Project) schemaOf(c call) (string, error) {
+func (p *postgrest) schemaOf(c call) (string, error) {
 	header := "Content-Profile"
 	if c.Method == http.MethodGet || c.Method == http.MethodHead {
 		header = "Accept-Profile"
@@ -121,22 +134,23 @@ func (p *Project) schemaOf(c call) (string, error) {
 }
 
 // read answers GET and HEAD of a table.
-func (p *Project) read(t transaction, r target) (answer, error) {
-	found, err := t.table(r.schema, r.name)
-	if err != nil {
-		return answer{}, err
+func (p *postgrest) read(t session, r target) (answer, error) {
+	result, err := p.selected(t, r, source{relation: table{schema: r.schema, name: r.name}.relation()})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" {
+		return answer{}, noTable(r.schema, r.name)
 	}
-	return p.selected(t, r, source{relation: found.relation()})
+	return result, err
 }
 
 // source is what rows are selected from: a relation, after a with clause if there is one.
 type source struct {
 	with, relation string
-	args           [][]byte
+	args           []string
 }
 
 // selected answers with the rows of a source that the query asks for.
-func (p *Project) selected(t transaction, r target, from source) (answer, error) {
+func (p *postgrest) selected(t session, r target, from source) (answer, error) {
 	win, err := windowOf(r.call, p.config.MaxRows)
 	if err != nil {
 		return answer{}, err
@@ -180,7 +194,7 @@ func (p *Project) selected(t transaction, r target, from source) (answer, error)
 }
 
 // counted runs a statement that returns a number of rows, their JSON, and another number.
-func (t transaction) counted(s *statement) (n int, body []byte, other int, err error) {
+func (t session) counted(s *statement) (n int, body []byte, other int, err error) {
 	rows, err := t.query(s.sql.String(), s.args...)
 	if err != nil {
 		return 0, nil, 0, err
@@ -210,7 +224,7 @@ func (a answer) asWanted(c call) (answer, error) {
 }
 
 // call answers POST of a function with named arguments.
-func (p *Project) call(t transaction, r target) (answer, error) {
+func (p *postgrest) call(t session, r target) (answer, error) {
 	arguments := map[string]json.RawMessage{}
 	if len(r.body) > 0 && json.Unmarshal(r.body, &arguments) != nil {
 		return answer{}, pgrst(400, "PGRST102", "Empty or invalid json", "")
@@ -221,10 +235,10 @@ func (p *Project) call(t transaction, r target) (answer, error) {
 	}
 	with := f.sql(slices.Sorted(maps.Keys(arguments)))
 	if f.isVoid {
-		_, err := t.query("with "+with+" select from pgrst_call", r.body)
+		_, err := t.query("with "+with+" select from pgrst_call", string(r.body))
 		return answer{status: http.StatusNoContent}, err
 	}
-	from := source{with: with, relation: "pgrst_call", args: [][]byte{r.body}}
+	from := source{with: with, relation: "pgrst_call", args: []string{string(r.body)}}
 	if f.isRecord {
 		result, err := p.selected(t, r, from)
 		if err == nil && !f.isSet && !r.wantsObject() {

@@ -42,22 +42,21 @@ type Project struct {
 	// URL is what SUPABASE_URL would be.
 	URL string
 
+	*keyring
+	*trouble
+
 	// Fixed after construction.
 	config      Config
 	address     string
 	pool        *pgxpool.Pool
+	postgrest   *postgrest
 	realtime    *realtime
-	hasRealtime bool
+	hasRealtime bool            // the database has logical decoding
 	ctx         context.Context // ends with the project
 	cancel      context.CancelFunc
 
 	mu       sync.Mutex
 	service  *service // nil during an outage
-	keys     Keys
-	secret   []byte
-	faults   Faults
-	spoiled  int // requests answered by the present fault
-	lost     int // changes lost by the present fault
 	requests map[string]int
 	urls     []string
 }
@@ -84,7 +83,7 @@ func StartWith(t testing.TB, database string, config Config) *Project {
 	if len(config.Schemas) == 0 {
 		config.Schemas = []string{"public"}
 	}
-	p := &Project{config: config, requests: map[string]int{}}
+	p := &Project{keyring: &keyring{}, trouble: &trouble{}, config: config, requests: map[string]int{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.open(database); err != nil {
 		p.close()
@@ -111,6 +110,7 @@ func (p *Project) open(database string) error {
 		return err
 	}
 	p.hasRealtime = level == "logical"
+	p.postgrest = &postgrest{ctx: p.ctx, config: p.config, pool: p.pool, keys: p.keyring}
 	p.realtime = newRealtime(p, config.ConnConfig)
 	p.RotateKeys()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -200,8 +200,8 @@ func (p *Project) stop() {
 }
 
 func (p *Project) close() {
+	p.cancel() // first, so that no query is waited for
 	p.stop()
-	p.cancel()
 	if p.realtime != nil {
 		p.realtime.close()
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // insert answers POST of a table: an insert, or with a resolution and a conflict an upsert.
-func (p *Project) insert(t transaction, r target) (answer, error) {
+func (p *postgrest) insert(t session, r target) (answer, error) {
 	found, err := t.table(r.schema, r.name)
 	if err != nil {
 		return answer{}, err
@@ -61,7 +61,7 @@ func conflict(r target, found table, columns []string) string {
 }
 
 // update answers PATCH of a table.
-func (p *Project) update(t transaction, r target) (answer, error) {
+func (p *postgrest) update(t session, r target) (answer, error) {
 	found, err := t.table(r.schema, r.name)
 	if err != nil {
 		return answer{}, err
@@ -88,7 +88,7 @@ func (p *Project) update(t transaction, r target) (answer, error) {
 }
 
 // remove answers DELETE of a table; without a filter, of all its rows.
-func (p *Project) remove(t transaction, r target) (answer, error) {
+func (p *postgrest) remove(t session, r target) (answer, error) {
 	found, err := t.table(r.schema, r.name)
 	if err != nil {
 		return answer{}, err
@@ -110,7 +110,7 @@ type written struct {
 }
 
 // written runs a change and answers with its rows if they are asked for, else with nothing.
-func (t transaction) written(r target, found table, change *statement, inserted string) (written, error) {
+func (t session) written(r target, found table, change *statement, inserted string) (written, error) {
 	s := statement{args: change.args}
 	s.add("with pgrst_source as (", change.sql.String(), " returning ", inserted, " as pgrst_inserted")
 	shows := r.prefers("return") == "representation"

@@ -9,16 +9,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// transaction is one request's, under the role of its key.
-type transaction struct {
-	ctx  context.Context
+// session is a connection to the database for one piece of work, such as a request's transaction.
+type session struct {
+	ctx  context.Context // of the work
 	conn *pgconn.PgConn
-	role string
 }
 
 // within runs a request's work in a transaction of its own and commits it if that returns nil. It
 // does not end with the request: PostgREST finishes what it began.
-func (p *Project) within(role string, mode string, work func(transaction) error) error {
+func (p *postgrest) within(role, mode string, work func(session) error) error {
 	wait, cancel := context.WithTimeout(p.ctx, poolWait)
 	defer cancel()
 	pooled, err := p.pool.Acquire(wait)
@@ -29,28 +28,38 @@ func (p *Project) within(role string, mode string, work func(transaction) error)
 		return pgrst(503, "PGRST000", "Database connection error. Retrying the connection.", "")
 	}
 	defer pooled.Release()
-	t := transaction{ctx: p.ctx, conn: pooled.Conn().PgConn(), role: role}
+	t := session{p.ctx, pooled.Conn().PgConn()}
 	begin := fmt.Sprintf(`begin %s; set local role %s; set local statement_timeout = %d; set local search_path = public`,
 		mode, quote(role), p.config.StatementTimeout.Milliseconds())
-	err = t.run(begin)
+	err = t.exec(begin)
 	if err == nil {
 		err = work(t)
 	}
 	if err != nil {
-		_ = t.run("rollback") // a connection that cannot is not used again
+		_ = t.exec("rollback") // a connection that cannot is not used again
 		return fromPostgres(err, role)
 	}
-	return fromPostgres(t.run("commit"), role)
+	return fromPostgres(t.exec("commit"), role)
 }
 
-func (t transaction) run(sql string) error {
+// exec runs statements that have no parameters and no rows.
+func (t session) exec(sql string) error {
 	_, err := t.conn.Exec(t.ctx, sql).ReadAll()
 	return err
 }
 
 // query returns the rows as text; nil is null.
-func (t transaction) query(sql string, args ...[]byte) ([][][]byte, error) {
-	result := t.conn.ExecParams(t.ctx, sql, args, nil, nil, nil).Read()
+func (t session) query(sql string, args ...string) ([][][]byte, error) {
+	return t.queryAs(0, sql, args...)
+}
+
+// queryAs returns the rows as text (0) or binary (1).
+func (t session) queryAs(format int16, sql string, args ...string) ([][][]byte, error) {
+	values := make([][]byte, len(args))
+	for i, arg := range args {
+		values[i] = []byte(arg)
+	}
+	result := t.conn.ExecParams(t.ctx, sql, values, nil, nil, []int16{format}).Read()
 	return result.Rows, result.Err
 }
 
@@ -66,7 +75,7 @@ func (t table) relation() string { return quote(t.schema) + "." + quote(t.name) 
 
 // table looks a table up anew each time: what was just created is there at once, unlike on the
 // platform.
-func (t transaction) table(schema, name string) (table, error) {
+func (t session) table(schema, name string) (table, error) {
 	rows, err := t.query(`
 		select a.attname, coalesce(a.attnum = any(i.indkey), false)
 		from pg_attribute a
@@ -75,12 +84,12 @@ func (t transaction) table(schema, name string) (table, error) {
 		left join pg_index i on i.indrelid = c.oid and i.indisprimary
 		where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p', 'v', 'm', 'f')
 			and a.attnum > 0 and not a.attisdropped
-		order by a.attnum`, []byte(schema), []byte(name))
+		order by a.attnum`, schema, name)
 	if err != nil {
 		return table{}, err
 	}
 	if len(rows) == 0 {
-		return table{}, pgrst(404, "PGRST205", fmt.Sprintf("Could not find the table '%s.%s' in the schema cache", schema, name), "")
+		return table{}, noTable(schema, name)
 	}
 	found := table{schema: schema, name: name}
 	for _, row := range rows {
@@ -90,6 +99,10 @@ func (t transaction) table(schema, name string) (table, error) {
 		}
 	}
 	return found, nil
+}
+
+func noTable(schema, name string) error {
+	return pgrst(404, "PGRST205", fmt.Sprintf("Could not find the table '%s.%s' in the schema cache", schema, name), "")
 }
 
 // function is what the schema cache knows of a function.
@@ -102,7 +115,7 @@ type function struct {
 
 // function finds the function that takes the named arguments: all of them are its, and it has
 // defaults for the rest.
-func (t transaction) function(schema, name string, arguments []string) (function, error) {
+func (t session) function(schema, name string, arguments []string) (function, error) {
 	rows, err := t.query(`
 		select p.proretset, r.typtype = 'c' or coalesce(p.proargmodes::text[] && '{t,b,o}', false), r.typname = 'void',
 			coalesce((select string_agg(a.name || ' ' || format_type(a.type, null), E'\n' order by a.at)
@@ -112,7 +125,7 @@ func (t transaction) function(schema, name string, arguments []string) (function
 		where p.pronamespace = to_regnamespace(quote_ident($1)) and p.proname = $2 and p.prokind = 'f'
 			and p.pronargs - p.pronargdefaults <= cardinality($3::text[])
 			and $3::text[] <@ coalesce(p.proargnames[:p.pronargs], '{}')`,
-		[]byte(schema), []byte(name), []byte(array(arguments)))
+		schema, name, array(arguments))
 	if err != nil {
 		return function{}, err
 	}
