@@ -25,6 +25,7 @@ func TestWhatOwnersDo(t *testing.T) {
 		"TwoAccountsWithOneKeyAreAdmittedNeither":       twins,
 		"AnotherProjectSaysNothingOfTheseIDs":           otherProject,
 		"AProjectWithOtherNamesWorks":                   otherNames,
+		"AClosedDirectoryAnswersNothing":                closed,
 		"KeysAreInNoURLOnceTheFunctionsAreInstalled":    noKeyInURL,
 		"FunctionsThatComeLaterAreFoundAndMissedIfGone": functionsComeAndGo,
 	} {
@@ -168,6 +169,27 @@ func otherNames(t *testing.T, s *pgtest.Server) {
 	events.waitFor(t, "live")
 	p.db.Exec(t, `delete from "my schema"."the-users"`)
 	events.waitFor(t, "gone one")
+}
+
+func closed(t *testing.T, s *pgtest.Server) {
+	p := newProject(t, s, "uuid", standin.Config{})
+	p.installAll()
+	id := p.add(present)
+	d := p.open(p.config(p.key(false), &journal{}))
+	d.Close()
+	before := p.Requests("")
+	if got := verdicts(d.Accounts().Check(t.Context(), []string{id})); got != "unavailable" {
+		t.Errorf("an account is %s", got)
+	}
+	if got := d.Machines().Check(t.Context(), []string{"mch"})[0].Verdict; got != directory.Unavailable {
+		t.Errorf("a machine is %v", got)
+	}
+	if err := d.Accounts().Watch(t.Context(), func(directory.Event) {}); err == nil {
+		t.Error("it is watched")
+	}
+	if n := p.Requests("") - before; n != 0 {
+		t.Errorf("it asks %d times", n)
+	}
 }
 
 func noKeyInURL(t *testing.T, s *pgtest.Server) {
