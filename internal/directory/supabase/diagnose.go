@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -187,6 +188,10 @@ func (x *examination) functions(ctx context.Context, d *Directory, c Config) {
 func (x *examination) realtime(ctx context.Context, d *Directory, r *realtime) {
 	d.bind(r.line)
 	err := r.line.try(ctx)
+	if err == nil && strings.Contains(d.names.Accounts, " ") {
+		x.add("realtime", directory.Warn, "Realtime leaves out tables with a space in their name, so changes are found by polling only", "Rename the table.")
+		return
+	}
 	if err == nil {
 		x.add("realtime", directory.OK, "changes are reported as they happen", "")
 		return

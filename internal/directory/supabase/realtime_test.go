@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -175,10 +176,17 @@ func (s *stage) watch(c Config) *heard {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.t.Cleanup(d.Close)
+	return hear(s.t, d)
+}
+
+// hear hears the events of accounts until the test ends.
+func hear(t *testing.T, d *Directory) *heard {
 	h := &heard{}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var work sync.WaitGroup
-	work.Go(func() { // ends with d
-		_ = d.Accounts().Watch(context.Background(), func(e directory.Event) {
+	work.Go(func() { // ends with ctx
+		_ = d.Accounts().Watch(ctx, func(e directory.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if e.Err != errConnecting {
@@ -186,8 +194,8 @@ func (s *stage) watch(c Config) *heard {
 			}
 		})
 	})
-	s.t.Cleanup(func() {
-		d.Close()
+	t.Cleanup(func() {
+		stop()
 		work.Wait()
 	})
 	return h
@@ -203,6 +211,36 @@ func text(e directory.Event) string {
 		return "gone " + e.ID
 	}
 	return "changed " + e.ID
+}
+
+// waitFor waits for an event that begins so, and forgets it and those before.
+func (h *heard) waitFor(t *testing.T, prefix string) (event string) {
+	t.Helper()
+	waitUntil(t, "there is a report of "+prefix, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		i := slices.IndexFunc(h.list, func(e string) bool { return strings.HasPrefix(e, prefix) })
+		if i >= 0 {
+			event, h.list = h.list[i], h.list[i+1:]
+		}
+		return i >= 0
+	})
+	return event
+}
+
+// has tells whether the event comes within a time.
+func (h *heard) has(event string, within time.Duration) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(within)
+	for !slices.Contains(h.all(), event) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
 }
 
 func (h *heard) all() []string {

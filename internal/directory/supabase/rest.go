@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -38,6 +39,7 @@ type rest struct {
 	counts *counters
 
 	places chan struct{} // holds one for each request under way
+	closed atomic.Bool
 }
 
 func newREST(c Config, root *url.URL, kind keyKind, counts *counters) *rest {
@@ -52,7 +54,11 @@ func newREST(c Config, root *url.URL, kind keyKind, counts *counters) *rest {
 	}
 }
 
-func (r *rest) close() { r.client.CloseIdleConnections() }
+// close refuses what is asked from now on.
+func (r *rest) close() {
+	r.closed.Store(true)
+	r.client.CloseIdleConnections()
+}
 
 // request is one question to the REST interface.
 type request struct {
@@ -109,6 +115,9 @@ func (r *rest) once(ctx context.Context, q request) (answer, *failure) {
 		defer func() { <-r.places }()
 	case <-ctx.Done():
 		return answer{}, broken(ctx.Err())
+	}
+	if r.closed.Load() {
+		return answer{}, errNobody
 	}
 	a, f := r.exchange(ctx, q)
 	r.counts.add(q.kind, f)
