@@ -73,9 +73,9 @@ drop function if exists "public".fleetline_as_id(text);
 create function "public".fleetline_as_id(value text) returns "public"."user"."id"%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
-  result "public"."user"."id"%type := null;
+  result "public"."user"."id"%type;
 begin
-  result := value; -- a cast at the return itself would be past the exception below
+  result := value; -- here, where what fails is caught
   return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
@@ -85,9 +85,9 @@ drop function if exists "public".fleetline_as_key(text);
 create function "public".fleetline_as_key(value text) returns "public"."user"."apikey"%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
-  result "public"."user"."apikey"%type := null;
+  result "public"."user"."apikey"%type;
 begin
-  result := value; -- a cast at the return itself would be past the exception below
+  result := value; -- here, where what fails is caught
   return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
@@ -215,16 +215,18 @@ create or replace function "public".fleetline_accounts_by_key(keys text[]) retur
   language plpgsql stable set search_path = pg_catalog, "public", extensions, pg_temp as $$
 begin
   perform "public".fleetline_guard();
-  return query select u."id"::text, u."apikey"::text from unnest(keys) as asked (key)
-    join "public"."user" u on u."apikey" = "public".fleetline_as_key(asked.key) where u."apikey"::text = asked.key;
+  return query select u."id"::text, u."apikey"::text from
+    (select k.key, "public".fleetline_as_key(k.key) as value from unnest(keys) as k (key) offset 0) asked -- offset: once for each
+    join "public"."user" u on u."apikey" = asked.value where u."apikey"::text = asked.key;
 end $$;
 
 create or replace function "public".fleetline_accounts_by_id(ids text[]) returns table (id text, apikey text)
   language plpgsql stable set search_path = pg_catalog, "public", extensions, pg_temp as $$
 begin
   perform "public".fleetline_guard();
-  return query select u."id"::text, u."apikey"::text from unnest(ids) as asked (id)
-    join "public"."user" u on u."id" = "public".fleetline_as_id(asked.id) where u."id"::text = asked.id;
+  return query select u."id"::text, u."apikey"::text from
+    (select k.id, "public".fleetline_as_id(k.id) as value from unnest(ids) as k (id) offset 0) asked
+    join "public"."user" u on u."id" = asked.value where u."id"::text = asked.id;
 end $$;
 
 create or replace function "public".fleetline_version(ask jsonb) returns jsonb

@@ -190,6 +190,24 @@ func TestManyAreAskedInBatchesAndAnsweredInOrder(t *testing.T) {
 	expectVerdict(t, m, ids[0], directory.Deleted)
 }
 
+func TestAnIDThatCannotBeOneSpoilsNoBatch(t *testing.T) {
+	d := migrated(t, "bigint")
+	m := newMachines(t, d)
+	d.Exec(t, `insert into "user" values (1, 'one')`)
+	got := m.Enrol(t.Context(), []directory.Enrolment{enrolment("no number", "one", "h"), enrolment("1", "one", "h"), enrolment("01", "one", "h")})
+	for i, want := range []directory.Verdict{directory.Unavailable, directory.Found, directory.Unavailable} {
+		if got[i].Verdict != want {
+			t.Errorf("answer %d is %v, want %v", i, got[i].Verdict, want)
+		}
+	}
+	if err := m.DeleteAll(t.Context(), "no number"); err != nil {
+		t.Errorf("deleting the machines of nobody: %v", err)
+	}
+	if list, err := m.List(t.Context(), directory.MachineFilter{AccountID: "no number"}); err != nil || len(list) > 0 {
+		t.Errorf("%d machines of nobody (%v)", len(list), err)
+	}
+}
+
 func TestNewsBringNobodyBackAndNoMachineSpoilsThem(t *testing.T) {
 	d := migrated(t, "bigint")
 	m := newMachines(t, d)

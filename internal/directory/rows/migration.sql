@@ -73,9 +73,9 @@ drop function if exists @schema@.fleetline_as_id(text);
 create function @schema@.fleetline_as_id(value text) returns @accounts@.@id@%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
-  result @accounts@.@id@%type := null;
+  result @accounts@.@id@%type;
 begin
-  result := value; -- a cast at the return itself would be past the exception below
+  result := value; -- here, where what fails is caught
   return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
@@ -85,9 +85,9 @@ drop function if exists @schema@.fleetline_as_key(text);
 create function @schema@.fleetline_as_key(value text) returns @accounts@.@key@%type
   language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
-  result @accounts@.@key@%type := null;
+  result @accounts@.@key@%type;
 begin
-  result := value; -- a cast at the return itself would be past the exception below
+  result := value; -- here, where what fails is caught
   return result;
 exception when data_exception or integrity_constraint_violation then
   return null;
@@ -215,16 +215,18 @@ create or replace function @schema@.fleetline_accounts_by_key(keys text[]) retur
   language plpgsql stable set search_path = pg_catalog, @schema@, extensions, pg_temp as $$
 begin
   perform @schema@.fleetline_guard();
-  return query select u.@id@::text, u.@key@::text from unnest(keys) as asked (key)
-    join @accounts@ u on u.@key@ = @schema@.fleetline_as_key(asked.key) where u.@key@::text = asked.key;
+  return query select u.@id@::text, u.@key@::text from
+    (select k.key, @schema@.fleetline_as_key(k.key) as value from unnest(keys) as k (key) offset 0) asked -- offset: once for each
+    join @accounts@ u on u.@key@ = asked.value where u.@key@::text = asked.key;
 end $$;
 
 create or replace function @schema@.fleetline_accounts_by_id(ids text[]) returns table (id text, apikey text)
   language plpgsql stable set search_path = pg_catalog, @schema@, extensions, pg_temp as $$
 begin
   perform @schema@.fleetline_guard();
-  return query select u.@id@::text, u.@key@::text from unnest(ids) as asked (id)
-    join @accounts@ u on u.@id@ = @schema@.fleetline_as_id(asked.id) where u.@id@::text = asked.id;
+  return query select u.@id@::text, u.@key@::text from
+    (select k.id, @schema@.fleetline_as_id(k.id) as value from unnest(ids) as k (id) offset 0) asked
+    join @accounts@ u on u.@id@ = asked.value where u.@id@::text = asked.id;
 end $$;
 
 create or replace function @schema@.fleetline_version(ask jsonb) returns jsonb

@@ -118,3 +118,22 @@ func TestOnSupabaseNobodyButTheServiceRoleMayAndMachinesAreNotPublished(t *testi
 		assert fleetline_delete_machine('{"id":"`+id+`"}') ->> 'verdict' = 'deleted', 'deletion'; end $$`)
 	d.Exec(t, `set role anon; do $$ begin assert (select count(*) from machines) = 0, 'machines'; end $$`)
 }
+
+func TestAccountsAreFoundByKeyAndByIDOfEveryType(t *testing.T) {
+	const uuid = "9f0c4c38-6d7c-4e6f-9d3d-0d3f0c5c9b11"
+	for _, x := range []struct{ idType, keyType, id, key string }{
+		{"uuid", "text", uuid, `,"()\ %&+`}, {"bigint", "varchar(80)", "9007199254740993", "K€y-鍵-🔑"}, {"text", "char(80)", "a.b *", "key"}, {"text", "uuid", "'", uuid},
+	} {
+		d := newDatabase(t, x.idType)
+		d.Exec(t, `alter table "user" alter apikey type `+x.keyType+` using apikey::`+x.keyType)
+		d.Exec(t, rows.Names{}.Migration())
+		d.Exec(t, `insert into "user" select i::`+x.idType+`, k::`+x.keyType+` from (select $1::text, $2::text) v (i, k)`, x.id, x.key)
+		for _, f := range []struct{ function, asked string }{{rows.AccountsByKey, x.key}, {rows.AccountsByID, x.id}} {
+			asked := []string{"unknown", strings.ToUpper(f.asked + "x"), "", f.asked, "1e3"}
+			got := pgtest.Get[string](t, d, `select string_agg(id || ' ' || apikey, '|') from `+f.function+`($1::text[])`, asked)
+			if got != x.id+" "+x.key {
+				t.Errorf("%s with ids of type %s and keys of type %s: %q", f.function, x.idType, x.keyType, got)
+			}
+		}
+	}
+}
