@@ -1,0 +1,208 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fleetline/fleetline/api"
+)
+
+// gateway is a fleetline that the run starts as its child.
+type gateway struct {
+	// Fixed after construction.
+	program  string
+	args     []string // further flags
+	dir      string   // temporary; holds the data folder
+	machines string   // host:port
+	operator string   // host:port
+	token    string
+	api      *api.Client
+
+	heartbeat time.Duration
+	child     *child // nil before the first start
+}
+
+func newGateway(program string, args []string, dir string) (*gateway, error) {
+	g := &gateway{program: program, args: args, dir: dir, token: rand.Text()}
+	var err error
+	if g.machines, err = freeAddr(); err != nil {
+		return nil, err
+	}
+	if g.operator, err = freeAddr(); err != nil {
+		return nil, err
+	}
+	g.api, err = api.NewClient("http://"+g.operator, g.token)
+	return g, err
+}
+
+// freeAddr finds a port that stays the same when the server is started again.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+func (g *gateway) process() *child { return g.child }
+
+// start starts the gateway and waits until it is ready for machines.
+func (g *gateway) start(ctx context.Context, heartbeat time.Duration) error {
+	g.heartbeat = heartbeat
+	if err := g.launch(); err != nil {
+		return err
+	}
+	if err := g.awaitReady(ctx); err != nil {
+		return g.child.lastWords(fmt.Errorf("waiting for the gateway: %w", err))
+	}
+	return nil
+}
+
+// launch starts the process and does not wait.
+func (g *gateway) launch() (err error) {
+	_, port, err := net.SplitHostPort(g.machines)
+	if err != nil {
+		return err
+	}
+	args := []string{g.program, "serve", "--host", "127.0.0.1", "--port", port, "--admin-addr", g.operator,
+		"--data-dir", filepath.Join(g.dir, "data"), "--heartbeat", g.heartbeat.String()}
+	g.child, err = startChild(g.dir, append(args, g.args...), "FLEETLINE_ADMIN_TOKEN="+g.token)
+	return err
+}
+
+const (
+	readyWithin = 60 * time.Second
+	askEvery    = 5 * time.Millisecond
+)
+
+func (g *gateway) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	return until(ctx, askEvery, func() error {
+		if g.child.hasEnded() {
+			return errEnded
+		}
+		return g.api.Ready(ctx)
+	})
+}
+
+// awaitPort returns when the machines' port has opened.
+func (g *gateway) awaitPort(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	return until(ctx, time.Millisecond, func() error {
+		if g.child.hasEnded() {
+			return errEnded
+		}
+		c, err := net.Dial("tcp4", g.machines)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
+}
+
+// settle runs a collection and gives memory back, as a small box under pressure would be given it.
+func (g *gateway) settle(ctx context.Context) error {
+	for range 2 { // the second finds what finalizers of the first let go
+		body, err := g.get(ctx, "/debug/pprof/heap?gc=1")
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, body)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *gateway) get(ctx context.Context, path string) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.operator+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+g.token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		_ = answer.Body.Close()
+		return nil, fmt.Errorf("asking for %s: %s", path, answer.Status)
+	}
+	return answer.Body, nil
+}
+
+func (g *gateway) publish(ctx context.Context, machine string, data []byte, m mode) error {
+	message := api.Message{To: api.Target{Machine: machine, All: machine == ""}, Data: data, Mode: api.Mode(m)}
+	_, err := g.api.Publish(ctx, message)
+	return err
+}
+
+func (g *gateway) sessions(ctx context.Context) (int, error) {
+	n, found, err := g.metric(ctx, "fleetline_session_live")
+	if err == nil && !found {
+		err = errors.New("the gateway does not tell how many sessions it has")
+	}
+	return int(n), err
+}
+
+// metric adds up all series of a metric.
+func (g *gateway) metric(ctx context.Context, name string) (total float64, found bool, err error) {
+	body, err := g.get(ctx, "/metrics")
+	if err != nil {
+		return 0, false, err
+	}
+	defer body.Close()
+	total, found = addUp(body, name)
+	return total, found, nil
+}
+
+// addUp reads the text format of Prometheus.
+func addUp(text io.Reader, name string) (total float64, found bool) {
+	lines := bufio.NewScanner(text)
+	for lines.Scan() {
+		rest, is := bytes.CutPrefix(lines.Bytes(), []byte(name))
+		if !is || len(rest) == 0 || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		fields := strings.Fields(string(rest[bytes.LastIndexByte(rest, '}')+1:]))
+		if len(fields) == 0 {
+			continue
+		}
+		if n, err := strconv.ParseFloat(fields[0], 64); err == nil {
+			total += n
+			found = true
+		}
+	}
+	return total, found
+}
+
+// account makes an account and returns its id and key.
+func (g *gateway) account(ctx context.Context, name string) (id, key string, err error) {
+	a, err := g.api.AddAccount(ctx, name)
+	return a.ID, string(a.APIKey), err
+}
+
+// close ends what is left and removes the data.
+func (g *gateway) close() error {
+	if g.child != nil {
+		g.child.stop()
+	}
+	g.api.Close()
+	return os.RemoveAll(g.dir)
+}
