@@ -89,10 +89,15 @@ func (c *child) kill() {
 	_ = c.out.Close()
 }
 
+const lastBytes = 1000
+
 // lastWords adds the end of the child's log to an error, for whoever must find out.
 func (c *child) lastWords(err error) error {
 	text, _ := os.ReadFile(c.log)
-	text = bytes.TrimSpace(text[max(0, len(text)-600):])
+	if len(text) > lastBytes {
+		_, text, _ = bytes.Cut(text[len(text)-lastBytes:], []byte("\n"))
+	}
+	text = bytes.TrimSpace(text)
 	if len(text) == 0 {
 		return err
 	}

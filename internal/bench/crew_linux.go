@@ -233,6 +233,16 @@ func sum(answers []answer) answer {
 	return total
 }
 
+// cpu is the CPU time that the workers have used so far.
+func (c *crew) cpu() (total time.Duration) {
+	for _, h := range c.hands {
+		if used, err := cpuOf(h.command.Process.Pid); err == nil { // else its next answer is missing
+			total += used
+		}
+	}
+	return total
+}
+
 // stop ends the workers and waits for them.
 func (c *crew) stop() {
 	for _, h := range c.hands {

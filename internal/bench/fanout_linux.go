@@ -45,7 +45,7 @@ const (
 
 // oneByOne publishes the next message when the last one has reached everybody.
 func (r *run) oneByOne(ctx context.Context, m mode, size int) error {
-	if _, err := r.crew.watch(ctx, false); err != nil {
+	if err := r.watch(ctx, false, r.config.Machines); err != nil {
 		return err
 	}
 	var took histogram
@@ -116,8 +116,7 @@ type saturation struct {
 
 // saturate measures the rate while messages are always on their way.
 func (r *run) saturate(ctx context.Context, m mode, size, outstanding int) error {
-	listeners, err := r.crew.watch(ctx, false)
-	if err != nil {
+	if err := r.watch(ctx, false, r.config.Machines); err != nil {
 		return err
 	}
 	s := &saturation{r: r, m: m, size: size, outstanding: int64(outstanding)}
@@ -132,7 +131,7 @@ func (r *run) saturate(ctx context.Context, m mode, size, outstanding int) error
 		err = s.failed
 	}
 	if err == nil {
-		_, err = r.awaitData(ctx, s.given.Load()*int64(listeners))
+		_, err = r.awaitData(ctx, s.given.Load()*int64(r.config.Machines))
 	}
 	if err != nil {
 		return err

@@ -83,14 +83,25 @@ func (r *run) awaitSessions(ctx context.Context, want int) error {
 	})
 }
 
-// stillThere notes sessions that ended although nobody asked for it.
+// watch lets the workers count anew. If machines are missing, what follows would be of another fleet
+// than the one that was asked for.
+func (r *run) watch(ctx context.Context, timed bool, want int) error {
+	listeners, err := r.crew.watch(ctx, timed)
+	if err == nil && listeners < want {
+		err = fmt.Errorf("%d of %d machines listen: the server has ended the others", listeners, want)
+	}
+	return err
+}
+
+// stillThere is an error if sessions ended although nobody asked for it: the figures are then of
+// fewer machines than they say.
 func (r *run) stillThere(ctx context.Context) error {
 	total, err := r.crew.counted(ctx)
-	if err == nil && len(total.Ended) > 0 {
-		r.note("sessions that ended meanwhile: %v", total.Ended)
-	}
 	if err == nil && len(total.Failed) > 0 {
 		r.note("%v", total.Failed)
+	}
+	if err == nil && len(total.Ended) > 0 {
+		err = fmt.Errorf("sessions ended meanwhile: %v", total.Ended)
 	}
 	return err
 }
@@ -114,16 +125,19 @@ func (r *run) ids(ctx context.Context, to int) ([]string, error) {
 	return all, nil
 }
 
-// cpuDuring is the server's CPU time while f runs.
+// cpuDuring is the server's CPU time while f runs. That of the workers is noted beside it.
 func (r *run) cpuDuring(f func() error) (time.Duration, error) {
 	before, err := r.server.process().cpu()
 	if err != nil {
 		return 0, err
 	}
+	load := r.crew.cpu()
 	if err := f(); err != nil {
 		return 0, err
 	}
 	after, err := r.server.process().cpu()
+	r.serverCPU += after - before
+	r.loadCPU += r.crew.cpu() - load
 	return after - before, err
 }
 

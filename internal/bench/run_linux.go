@@ -53,6 +53,8 @@ type run struct {
 	addr    string
 	dialect string
 	result  *Result
+
+	serverCPU, loadCPU time.Duration // while CPU was measured
 }
 
 // Run measures, one scenario after the other, each at every server. What one cannot do is noted in
@@ -67,18 +69,17 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	var failed []error
 	for _, name := range c.Scenarios {
 		for _, p := range append([]Peer{{Name: "fleetline"}}, c.Peers...) {
-			if ctx.Err() != nil {
-				return report, context.Cause(ctx)
-			}
 			if p.Command != nil && !slices.Contains(forPeers(), name) {
 				continue
 			}
 			result, err := measure(ctx, c, name, p)
-			if err != nil {
-				result.Error = err.Error()
-				failed = append(failed, fmt.Errorf("%s at %s: %w", name, p.Name, err))
-			}
 			report.Results = append(report.Results, result)
+			if ctx.Err() != nil {
+				return report, context.Cause(ctx)
+			}
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s at %s was not measured whole", name, p.Name))
+			}
 		}
 	}
 	return report, errors.Join(failed...)
@@ -117,7 +118,12 @@ func measure(ctx context.Context, c Config, name string, p Peer) (result Result,
 	result = Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
 	fmt.Fprintf(c.Log, "%s: %s\n", name, p.Name)
 	began := time.Now()
-	defer func() { result.Took = math.Round(time.Since(began).Seconds()*10) / 10 }()
+	defer func() {
+		result.Took = math.Round(time.Since(began).Seconds()*10) / 10
+		if err != nil {
+			result.Error = err.Error()
+		}
+	}()
 
 	s := scenarioOf(name)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience+time.Duration(3*s.windows)*c.Duration, errors.New("the scenario took too long"))
@@ -138,6 +144,9 @@ func measure(ctx context.Context, c Config, name string, p Peer) (result Result,
 	defer func() { r.server.process().stop() }()
 	if err := s.measure(ctx, r); err != nil {
 		return result, r.server.process().lastWords(err)
+	}
+	if r.serverCPU > 0 {
+		r.note("CPU while it was measured: server %.2f s, load %.2f s", r.serverCPU.Seconds(), r.loadCPU.Seconds())
 	}
 	return result, nil
 }

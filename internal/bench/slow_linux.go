@@ -70,7 +70,7 @@ func (r *run) stall(ctx context.Context, account string, n int) error {
 	r.times("without", "message to all, everybody reads:", without, .5, .99)
 	r.times("with", "message to all, 1 % do not read, the others:", with, .5, .99)
 	r.figure("p99Ratio", "p99 with against without", "x", float64(with.quantile(.99))/float64(max(1, without.quantile(.99))))
-	return r.stillThere(ctx)
+	return r.noteEnded(ctx)
 }
 
 // broadcasts offers messages to all at a pace that a server is at ease with.
@@ -79,7 +79,7 @@ func (r *run) broadcasts(ctx context.Context, listeners int) (*histogram, error)
 	h, _, err := r.timedLoad(ctx, pacing{
 		perSecond: min(perSecond, 20), messages: max(3, int(min(perSecond, 20)*r.config.Duration.Seconds())), size: smallMessage,
 		publish: func(ctx context.Context, _ int, data []byte) error { return r.server.publish(ctx, "", data, stored) },
-	}, listeners)
+	}, listeners, listeners)
 	return h, err
 }
 
@@ -137,7 +137,16 @@ func (r *run) stopReading(ctx context.Context, account string, from, to int) err
 	}
 	r.figure("stopped.peakMiB", strconv.Itoa(to-from)+" machines stop to read: growth of the server at its peak", "MiB", float64(peak-before.resident)/(1<<20))
 	r.figure("stopped.MiB", "the same, when it has settled", "MiB", float64(after.resident-before.resident)/(1<<20))
-	return r.stillThere(ctx)
+	return r.noteEnded(ctx)
+}
+
+// noteEnded notes sessions that ended: those that do not read for long are silent.
+func (r *run) noteEnded(ctx context.Context) error {
+	total, err := r.crew.counted(ctx)
+	if err == nil && len(total.Ended) > 0 {
+		r.note("sessions that ended: %v", total.Ended)
+	}
+	return err
 }
 
 // peakDuring is the most memory the server is seen with while f runs.

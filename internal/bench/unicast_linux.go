@@ -40,14 +40,14 @@ func (r *run) unicastAs(ctx context.Context, m mode, ids []string) error {
 			return r.server.publish(ctx, ids[rand.IntN(len(ids))], data, m)
 		},
 	}
-	if _, _, err := r.timedLoad(ctx, p, 1); err != nil { // opens the client's connections
+	if _, _, err := r.timedLoad(ctx, p, len(ids), 1); err != nil { // opens the client's connections
 		return err
 	}
 	p.messages = int(unicastsPerSecond * r.config.Duration.Seconds())
 	var took *histogram
 	var out *paced
 	cpu, err := r.cpuDuring(func() (err error) {
-		took, out, err = r.timedLoad(ctx, p, 1)
+		took, out, err = r.timedLoad(ctx, p, len(ids), 1)
 		return err
 	})
 	if err != nil {

@@ -27,16 +27,18 @@ type worker struct {
 	attempt  *attempt
 
 	// Counted since the last doWatch.
-	counted     int64 // messages
-	turnAt      int64 // the count that ends the turn
-	turns       int64
-	listeners   int64
-	timed       bool
-	delivery    histogram
-	pongs       int64
+	counted   int64 // messages
+	turnAt    int64 // the count that ends the turn
+	turns     int64
+	listeners int64
+	timed     bool
+	delivery  histogram
+	pongs     int64
+
+	// Counted since the start.
 	unsent      int64
 	ended       map[string]int
-	longestWait int64 // milliseconds
+	longestWait int64 // milliseconds; since the last attempt
 }
 
 // destination is where the machines connect to.
@@ -240,8 +242,7 @@ func (w *worker) watch(timed bool) {
 		}
 	}
 	w.counted, w.turns, w.turnAt = 0, 0, w.listeners
-	w.pongs, w.unsent, w.timed, w.delivery = 0, 0, timed, histogram{}
-	w.ended = map[string]int{}
+	w.pongs, w.timed, w.delivery = 0, timed, histogram{}
 }
 
 func (w *worker) count(id int) answer {
