@@ -55,7 +55,8 @@ func startCrew(program string, n int) (*crew, error) {
 
 func (c *crew) hire(program string) (*hand, error) {
 	h := &hand{command: exec.Command(program, WorkerCommand), done: make(chan struct{}), waiting: map[int]chan answer{}}
-	h.command.Env, h.command.Stderr = plainEnv(), os.Stderr
+	// One loop needs one processor; with more, the runtime would look for work that is not there.
+	h.command.Env, h.command.Stderr = append(plainEnv(), "GOMAXPROCS=1"), os.Stderr
 	h.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if h.in, err = h.command.StdinPipe(); err != nil {

@@ -94,9 +94,9 @@ func kindOfFrame(text []byte) kind {
 func authFrame(m *machine, useToken bool) []byte {
 	a := wire.Auth{V: 1, MachineID: m.id}
 	if useToken && m.token != "" {
-		a.SessionToken = m.token
+		a.SessionToken = string(m.token)
 	} else {
-		a.APIKey = m.key
+		a.APIKey = string(m.key)
 		a.Machine = &wire.MachineInfo{
 			Hostname: fmt.Sprintf("bench-%06d", m.number), OS: "linux", Arch: "arm64", CPUCores: 4, RAMBytes: 4136894464,
 			HWID: fmt.Sprintf("%032x", m.number), Version: "1.0.0",
@@ -121,7 +121,7 @@ func kindOfCentrifuge(text []byte) kind {
 
 func centrifugeConnect(m *machine, _ bool) []byte {
 	m.id = strconv.Itoa(m.number)
-	return masked(frame.OpText, fmt.Appendf(nil, `{"id":1,"connect":{"token":%q,"name":"%d"}}`, m.key, m.number))
+	return masked(frame.OpText, fmt.Appendf(nil, `{"id":1,"connect":{"token":%q,"name":"%d"}}`, string(m.key), m.number))
 }
 
 // fieldOf finds the text of a field without decoding the rest. It is enough for ids, codes and

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/fleetline/fleetline/api"
 )
 
 // The machines of a run, as its scenarios order them about.
@@ -18,7 +20,7 @@ const (
 )
 
 // enlist makes the machines up to number upTo that there are not yet, with a key.
-func (r *run) enlist(ctx context.Context, upTo int, key string) error {
+func (r *run) enlist(ctx context.Context, upTo int, key api.Key) error {
 	_, err := r.crew.each(ctx, func(worker int) order {
 		return order{Do: doEnlist, To: upTo, Enlist: &enlistment{
 			Addr: r.addr, Dialect: r.dialect, Key: key, Worker: worker, Workers: len(r.crew.hands),

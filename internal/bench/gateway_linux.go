@@ -27,7 +27,7 @@ type gateway struct {
 	dir      string   // temporary; holds the data folder
 	machines string   // host:port
 	operator string   // host:port
-	token    string
+	token    api.Key  // of the operators
 	api      *api.Client
 
 	heartbeat time.Duration
@@ -35,7 +35,7 @@ type gateway struct {
 }
 
 func newGateway(program string, args []string, dir string) (*gateway, error) {
-	g := &gateway{program: program, args: args, dir: dir, token: rand.Text()}
+	g := &gateway{program: program, args: args, dir: dir, token: api.Key(rand.Text())}
 	var err error
 	if g.machines, err = freeAddr(); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func newGateway(program string, args []string, dir string) (*gateway, error) {
 	if g.operator, err = freeAddr(); err != nil {
 		return nil, err
 	}
-	g.api, err = api.NewClient("http://"+g.operator, g.token)
+	g.api, err = api.NewClient("http://"+g.operator, string(g.token))
 	return g, err
 }
 
@@ -79,7 +79,7 @@ func (g *gateway) launch() (err error) {
 	}
 	args := []string{g.program, "serve", "--host", "127.0.0.1", "--port", port, "--admin-addr", g.operator,
 		"--data-dir", filepath.Join(g.dir, "data"), "--heartbeat", g.heartbeat.String()}
-	g.child, err = startChild(g.dir, append(args, g.args...), "FLEETLINE_ADMIN_TOKEN="+g.token)
+	g.child, err = startChild(g.dir, append(args, g.args...), "FLEETLINE_ADMIN_TOKEN="+string(g.token))
 	return err
 }
 
@@ -135,7 +135,7 @@ func (g *gateway) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Authorization", "Bearer "+g.token)
+	r.Header.Set("Authorization", "Bearer "+string(g.token))
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err
@@ -193,9 +193,9 @@ func addUp(text io.Reader, name string) (total float64, found bool) {
 }
 
 // account makes an account and returns its id and key.
-func (g *gateway) account(ctx context.Context, name string) (id, key string, err error) {
+func (g *gateway) account(ctx context.Context, name string) (id string, key api.Key, err error) {
 	a, err := g.api.AddAccount(ctx, name)
-	return a.ID, string(a.APIKey), err
+	return a.ID, a.APIKey, err
 }
 
 // close ends what is left and removes the data.

@@ -17,6 +17,7 @@ type loop struct {
 	raw    syscall.RawConn
 	fd     int
 	wakeFD int
+	armed  bool // a wait has a deadline
 	events [512]unix.EpollEvent
 }
 
@@ -62,8 +63,11 @@ func (l *loop) wake() {
 
 // wait returns what has happened, or nothing when the time has come. The zero time never comes.
 func (l *loop) wait(until time.Time) ([]unix.EpollEvent, error) {
-	if err := l.file.SetReadDeadline(until); err != nil {
-		return nil, err
+	if l.armed || !until.IsZero() {
+		l.armed = !until.IsZero()
+		if err := l.file.SetReadDeadline(until); err != nil {
+			return nil, err
+		}
 	}
 	var n int
 	var failed error

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fleetline/fleetline/api"
 	"github.com/fleetline/fleetline/internal/socket/frame"
 )
 
@@ -24,10 +25,10 @@ const (
 // machine is one simulated machine. It belongs to its worker's loop.
 type machine struct {
 	number int
-	key    string
+	key    api.Key
 	// What the server gave it.
 	id    string
-	token string
+	token api.Key
 
 	stage   stage
 	stalled bool // does not read
@@ -219,10 +220,10 @@ func (w *worker) takeText(m *machine, text []byte) {
 		if id := fieldOf(text, "machineId"); id != "" {
 			m.id = id
 		}
-		m.token = fieldOf(text, "sessionToken")
+		m.token = api.Key(fieldOf(text, "sessionToken"))
 		w.welcome(m)
 	case kindToken:
-		m.token = fieldOf(text, "sessionToken")
+		m.token = api.Key(fieldOf(text, "sessionToken"))
 	case kindRefused:
 		if m.stage != live {
 			m.why = "refused: " + fieldOf(text, "code")

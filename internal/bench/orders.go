@@ -1,5 +1,7 @@
 package bench
 
+import "github.com/fleetline/fleetline/api"
+
 // What a run and its workers say to each other: one JSON object a line. A run gives an order and
 // waits for the answer with the same id; a worker also tells events, whose id is 0. Times are
 // nanoseconds of the system's monotonic clock, which all processes of a host share.
@@ -38,9 +40,9 @@ type order struct {
 
 // enlistment is what machines need to know to connect.
 type enlistment struct {
-	Addr    string `json:"addr"`
-	Dialect string `json:"dialect"`
-	Key     string `json:"key"`
+	Addr    string  `json:"addr"`
+	Dialect string  `json:"dialect"`
+	Key     api.Key `json:"key"`
 	// This worker holds every Workers-th machine, starting with Worker.
 	Worker  int `json:"worker"`
 	Workers int `json:"workers"`

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fleetline/fleetline/api"
 )
 
 // scenario is one thing to measure.
@@ -49,7 +51,7 @@ type run struct {
 	server  server
 	gateway *gateway // nil at a peer
 	crew    *crew
-	key     string // of the account that machines belong to
+	key     api.Key // of the account that machines belong to
 	addr    string
 	dialect string
 	result  *Result

@@ -64,10 +64,8 @@ func Work(in io.Reader, out io.Writer) error {
 		return err
 	}
 	orders := make(chan order, 1)
-	w := &worker{
-		loop: l, orders: orders, out: bufio.NewWriter(out), buf: make([]byte, readSize),
-		attempt: &attempt{}, ended: map[string]int{},
-	}
+	w := newWorker(out)
+	w.loop, w.orders = l, orders
 	go func() { // ends with its input
 		defer l.wake()
 		defer close(orders)
@@ -86,6 +84,10 @@ func Work(in io.Reader, out io.Writer) error {
 		w.drop(m)
 	}
 	return errors.Join(err, l.close())
+}
+
+func newWorker(out io.Writer) *worker {
+	return &worker{out: bufio.NewWriter(out), buf: make([]byte, readSize), attempt: &attempt{}, ended: map[string]int{}}
 }
 
 func (w *worker) run() error {

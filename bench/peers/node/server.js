@@ -23,25 +23,37 @@ function frame(data) {
   return Buffer.concat([Buffer.from('{"type":"data","data":'), data, Buffer.from("}")]);
 }
 
-function first(socket, bytes) {
+// The listeners are shared by all: a closure for each machine would be memory for each.
+function first(bytes) {
   const f = JSON.parse(bytes);
-  if (f.type !== "auth" || !f.apiKey) return socket.terminate();
-  const id = f.machine.hwid;
-  machines.set(id, socket);
-  socket.on("close", () => machines.get(id) === socket && machines.delete(id));
-  socket.send(JSON.stringify({
-    type: "auth_success", sessionToken: "none", message: "Authentication successful", machineId: id,
+  if (f.type !== "auth" || !f.apiKey) return this.terminate();
+  this.id = f.machine.hwid;
+  machines.set(this.id, this);
+  this.removeListener("message", first);
+  this.on("message", pong);
+  this.on("close", gone);
+  this.send(JSON.stringify({
+    type: "auth_success", sessionToken: "none", message: "Authentication successful", machineId: this.id,
   }));
+}
+
+function pong(bytes) {
+  JSON.parse(bytes);
+}
+
+function gone() {
+  if (machines.get(this.id) === this) machines.delete(this.id);
+}
+
+function broken() {
+  this.terminate();
 }
 
 const server = http.createServer();
 const door = new WebSocketServer({ server, perMessageDeflate: false, clientTracking: false, maxPayload: 65536 });
 door.on("connection", (socket) => {
-  socket.on("error", () => socket.terminate());
-  socket.once("message", (bytes) => {
-    first(socket, bytes);
-    socket.on("message", (pong) => JSON.parse(pong));
-  });
+  socket.on("error", broken);
+  socket.on("message", first);
 });
 
 // Everybody is pinged once a heartbeat, a share of them at a time.
@@ -80,7 +92,7 @@ const control = http.createServer((request, response) => {
     case "/live":
       return done(String(machines.size));
     case "/gc":
-      globalThis.gc();
+      for (let i = 0; i < 4; i++) globalThis.gc();
       return done();
   }
   response.statusCode = 404;
