@@ -20,8 +20,13 @@ func serveCoder(ctx context.Context, heartbeat time.Duration) error {
 	h := newHub[[]byte, *coderConn]([]byte(`{"type":"ping"}`), heartbeat)
 	machines := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
-		if err == nil {
-			go readCoder(c, h) // so that the stack of net/http can go
+		if err != nil {
+			return
+		}
+		if id, ok := greetCoder(c); ok {
+			go readCoder(id, c, h) // on a small stack: what came before needs a larger one
+		} else {
+			c.CloseNow()
 		}
 	})
 	return serve(ctx, "fleetline", machines, control{
@@ -31,28 +36,28 @@ func serveCoder(ctx context.Context, heartbeat time.Duration) error {
 	})
 }
 
-func readCoder(c *websocket.Conn, h *hub[[]byte, *coderConn]) {
-	defer c.CloseNow()
-	ctx := context.Background() // the bench ends connections
-	_, text, err := c.Read(ctx)
+func greetCoder(c *websocket.Conn) (id string, ok bool) {
+	_, text, err := c.Read(context.Background()) // the bench ends connections
 	if err != nil {
-		return
+		return "", false
 	}
 	id, answer, err := greet(text)
-	if err != nil || c.Write(ctx, websocket.MessageText, answer) != nil {
-		return
-	}
+	return id, err == nil && c.Write(context.Background(), websocket.MessageText, answer) == nil
+}
+
+func readCoder(id string, c *websocket.Conn, h *hub[[]byte, *coderConn]) {
 	g := &coderConn{c}
 	h.enter(id, g)
-	defer h.leave(id, g)
 	var pong [64]byte
 	for {
-		_, r, err := c.Reader(ctx)
+		_, r, err := c.Reader(context.Background())
 		for err == nil {
 			_, err = r.Read(pong[:]) // to its end, without a buffer for each
 		}
 		if r == nil {
-			return
+			break
 		}
 	}
+	h.leave(id, g)
+	c.CloseNow()
 }

@@ -58,7 +58,9 @@ func peers(node string) ([]string, error) {
 		return nil, errors.New("the path of this program or of server.js has a space: move it")
 	}
 	return []string{
-		"--peer=node=node --expose-gc " + script,
+		// Half of Node's usual young space: a fifth less memory for each machine, at no cost in rate
+		// that was seen.
+		"--peer=node=node --expose-gc --max-semi-space-size=8 " + script,
 		"--peer=gorilla=" + self + " gorilla",
 		"--peer=coder=" + self + " coder",
 		"--peer=centrifuge=" + self + " centrifuge",

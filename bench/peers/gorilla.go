@@ -29,8 +29,13 @@ func serveGorilla(ctx context.Context, heartbeat time.Duration) error {
 	h := newHub[*websocket.PreparedMessage, *gorillaConn](prepare([]byte(`{"type":"ping"}`)), heartbeat)
 	machines := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := upgrader.Upgrade(w, r, nil)
-		if err == nil {
-			go readGorilla(c, h) // so that the stack of net/http can go
+		if err != nil {
+			return
+		}
+		if id, ok := greetGorilla(c); ok {
+			go readGorilla(id, c, h) // on a small stack: what came before needs a larger one
+		} else {
+			c.Close()
 		}
 	})
 	return serve(ctx, "fleetline", machines, control{
@@ -48,22 +53,23 @@ func prepare(text []byte) *websocket.PreparedMessage {
 	return f
 }
 
-func readGorilla(c *websocket.Conn, h *hub[*websocket.PreparedMessage, *gorillaConn]) {
-	defer c.Close()
+func greetGorilla(c *websocket.Conn) (id string, ok bool) {
 	_, text, err := c.ReadMessage()
 	if err != nil {
-		return
+		return "", false
 	}
 	id, answer, err := greet(text)
-	if err != nil || c.WriteMessage(websocket.TextMessage, answer) != nil {
-		return
-	}
+	return id, err == nil && c.WriteMessage(websocket.TextMessage, answer) == nil
+}
+
+func readGorilla(id string, c *websocket.Conn, h *hub[*websocket.PreparedMessage, *gorillaConn]) {
 	g := &gorillaConn{c: c}
 	h.enter(id, g)
-	defer h.leave(id, g)
 	for {
 		if _, _, err := c.NextReader(); err != nil { // a pong; what is left of it is skipped
-			return
+			break
 		}
 	}
+	h.leave(id, g)
+	c.Close()
 }

@@ -1,7 +1,7 @@
 // The protocol's fixed block on ws, tuned as its documents advise: no compression, messages made a
 // Buffer once, no tracking of clients by the library.
 //
-//   node --expose-gc server.js --heartbeat 30s
+//   node --expose-gc --max-semi-space-size=8 server.js --heartbeat 30s
 import http from "node:http";
 import { WebSocketServer } from "ws";
 
