@@ -27,7 +27,7 @@ func TestEveryScenarioMeasures(t *testing.T) {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			report, err := bench.Run(t.Context(), bench.Config{
-				Program: program, Scenarios: []string{scenario}, Machines: 200, Duration: time.Second,
+				Program: program, Scenarios: []string{scenario}, Machines: 200, Duration: 250 * time.Millisecond,
 			})
 			if err != nil {
 				t.Fatal(err)

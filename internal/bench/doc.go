@@ -105,8 +105,8 @@ func (c Config) Check() error {
 	if c.Machines < least {
 		problems = append(problems, fmt.Errorf("%d machines are too few: take %d or more", c.Machines, least))
 	}
-	if c.Duration < time.Second || c.Duration > 10*time.Minute {
-		problems = append(problems, fmt.Errorf("a duration of %s: choose between 1s and 10m", c.Duration))
+	if c.Duration < 100*time.Millisecond || c.Duration > 10*time.Minute {
+		problems = append(problems, fmt.Errorf("a duration of %s: choose between 100ms and 10m", c.Duration))
 	}
 	if c.Program == "" {
 		problems = append(problems, errors.New("the program is missing"))

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -47,14 +47,19 @@ func newGateway(program string, args []string, dir string) (*gateway, error) {
 	return g, err
 }
 
-// freeAddr finds a port that stays the same when the server is started again.
+// freeAddr finds a port that stays the same when the server is started again. It lies below those
+// that systems give to outgoing connections: one of these could take it meanwhile.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
+	const lowest, highest, tries = 20000, 32000, 100
+	var err error
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", lowest+mathrand.IntN(highest-lowest))); err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("looking for a free port: %w", err)
 }
 
 func (g *gateway) process() *child { return g.child }
@@ -72,14 +77,17 @@ func (g *gateway) start(ctx context.Context, heartbeat time.Duration) error {
 }
 
 // launch starts the process and does not wait.
-func (g *gateway) launch() (err error) {
+func (g *gateway) launch() error {
 	_, port, err := net.SplitHostPort(g.machines)
 	if err != nil {
 		return err
 	}
 	args := []string{g.program, "serve", "--host", "127.0.0.1", "--port", port, "--admin-addr", g.operator,
 		"--data-dir", filepath.Join(g.dir, "data"), "--heartbeat", g.heartbeat.String()}
-	g.child, err = startChild(g.dir, append(args, g.args...), "FLEETLINE_ADMIN_TOKEN="+string(g.token))
+	started, err := startChild(g.dir, append(args, g.args...), "FLEETLINE_ADMIN_TOKEN="+string(g.token))
+	if err == nil {
+		g.child = started
+	}
 	return err
 }
 
@@ -196,13 +204,4 @@ func addUp(text io.Reader, name string) (total float64, found bool) {
 func (g *gateway) account(ctx context.Context, name string) (id string, key api.Key, err error) {
 	a, err := g.api.AddAccount(ctx, name)
 	return a.ID, a.APIKey, err
-}
-
-// close ends what is left and removes the data.
-func (g *gateway) close() error {
-	if g.child != nil {
-		g.child.stop()
-	}
-	g.api.Close()
-	return os.RemoveAll(g.dir)
 }

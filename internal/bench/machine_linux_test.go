@@ -106,7 +106,7 @@ func TestFramesAreCountedHoweverTheyAreCut(t *testing.T) {
 }
 
 func TestAMessageCarriesItsTime(t *testing.T) {
-	const at = 123456789012345
+	const at = int64(123456789012345)
 	for _, size := range []int{20, 128, 1024} {
 		data := stamped(size, at)
 		if !json.Valid(data) || len(data) < size || size > 40 && len(data) != size {

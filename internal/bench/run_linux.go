@@ -139,11 +139,10 @@ func measure(ctx context.Context, c Config, name string, p Peer) (result Result,
 	if r.crew, err = startCrew(c.Program, max(2, min(runtime.NumCPU(), 8))); err != nil {
 		return result, err
 	}
-	defer r.crew.stop()
+	defer r.close() // the machines go first, so that the server need not wait for them
 	if err := r.open(ctx, p, dir, s.heartbeat); err != nil {
 		return result, err
 	}
-	defer func() { r.server.process().stop() }()
 	if err := s.measure(ctx, r); err != nil {
 		return result, r.server.process().lastWords(err)
 	}
@@ -169,10 +168,18 @@ func (r *run) open(ctx context.Context, p Peer, dir string, heartbeat time.Durat
 			_, r.key, err = r.gateway.account(ctx, "bench")
 		}
 	}
-	if err != nil && r.server.process() != nil {
-		r.server.process().kill()
-	}
 	return err
+}
+
+// close ends the workers and what was opened.
+func (r *run) close() {
+	r.crew.stop()
+	if r.gateway != nil {
+		r.gateway.api.Close()
+	}
+	if r.server != nil && r.server.process() != nil {
+		r.server.process().stop()
+	}
 }
 
 // figure notes a number.

@@ -36,6 +36,19 @@ type way struct {
 	token     bool
 }
 
+// awaitAway returns when every machine has noticed that the gateway is gone.
+func (r *run) awaitAway(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stepWithin)
+	defer cancel()
+	return until(ctx, time.Millisecond, func() error {
+		total, err := r.crew.counted(ctx)
+		if err == nil && total.Live > 0 {
+			err = fmt.Errorf("%d machines have not noticed the end of the gateway", total.Live)
+		}
+		return err
+	})
+}
+
 func (r *run) restart(ctx context.Context, w way) error {
 	began := now()
 	if w.signal == syscall.SIGKILL {
@@ -51,6 +64,9 @@ func (r *run) restart(ctx context.Context, w way) error {
 		return err
 	}
 	opened := now()
+	if err := r.awaitAway(ctx); err != nil {
+		return err
+	}
 	var in answer
 	cpu, err := r.cpuDuring(func() (err error) {
 		in, err = r.connect(ctx, 0, r.config.Machines, connecting{Token: w.token, Window: stormy, Since: opened})

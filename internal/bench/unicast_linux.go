@@ -34,8 +34,9 @@ func unicast(ctx context.Context, r *run) error {
 }
 
 func (r *run) unicastAs(ctx context.Context, m mode, ids []string) error {
+	messages := int(unicastsPerSecond * r.config.Duration.Seconds())
 	p := pacing{
-		perSecond: unicastsPerSecond, messages: unicastsPerSecond / 2, size: smallMessage,
+		perSecond: unicastsPerSecond, messages: min(messages, unicastsPerSecond) / 2, size: smallMessage,
 		publish: func(ctx context.Context, _ int, data []byte) error {
 			return r.server.publish(ctx, ids[rand.IntN(len(ids))], data, m)
 		},
@@ -43,7 +44,7 @@ func (r *run) unicastAs(ctx context.Context, m mode, ids []string) error {
 	if _, _, err := r.timedLoad(ctx, p, len(ids), 1); err != nil { // opens the client's connections
 		return err
 	}
-	p.messages = int(unicastsPerSecond * r.config.Duration.Seconds())
+	p.messages = messages
 	var took *histogram
 	var out *paced
 	cpu, err := r.cpuDuring(func() (err error) {
