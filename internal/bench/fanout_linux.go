@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -107,8 +106,9 @@ type saturation struct {
 	size        int
 	outstanding int64
 
-	given atomic.Int64 // messages that were begun and have not been given up
-	lost  atomic.Int64
+	// Written by the goroutine of keepUp.
+	begun   int64 // messages
+	givenUp int64 // of these
 
 	once   sync.Once
 	failed error // of one publish
@@ -130,8 +130,10 @@ func (r *run) saturate(ctx context.Context, m mode, size, outstanding int) error
 	if err == nil {
 		err = s.failed
 	}
+	want := s.begun * int64(r.config.Machines)
+	var total answer
 	if err == nil {
-		_, err = r.awaitData(ctx, s.given.Load()*int64(r.config.Machines))
+		total, err = r.awaitData(ctx, want)
 	}
 	if err != nil {
 		return err
@@ -141,8 +143,8 @@ func (r *run) saturate(ctx context.Context, m mode, size, outstanding int) error
 	text := fmt.Sprintf("%s messages of %d B to all, %d on their way:", m, size, outstanding)
 	r.figure(key+".perSecond", text+" deliveries", "/s", delivered/time.Duration(after.At-before.At).Seconds())
 	r.figure(key+".cpuMicros", text+" server CPU each", "us", each(cpu, delivered))
-	if lost := s.lost.Load(); lost > 0 {
-		r.note("%s %d did not reach all within %s and were given up", text, lost, lostAfter)
+	if total.Data < want {
+		r.note("%s %d of %d deliveries did not come", text, want-total.Data, want)
 	}
 	return nil
 }
@@ -180,12 +182,11 @@ func (s *saturation) keepUp(ctx context.Context) {
 		}
 		if time.Since(moved) > lostAfter {
 			// What is on its way will not come: live-only messages are dropped where a socket is full.
-			s.lost.Add(s.given.Load() - done)
-			s.given.Store(done)
+			s.givenUp = s.begun - done
 			moved = time.Now()
 		}
-		for s.given.Load()-done < s.outstanding && ctx.Err() == nil {
-			s.given.Add(1)
+		for s.begun-s.givenUp-done < s.outstanding && ctx.Err() == nil {
+			s.begun++
 			room <- struct{}{} // given back when the call ends, which has a limit
 			work.Go(func() {
 				defer func() { <-room }()

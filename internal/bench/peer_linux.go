@@ -74,7 +74,7 @@ func (p *peer) call(ctx context.Context, method, path string, body []byte) (stri
 }
 
 // peerClient keeps as many connections as the client of the gateway's API does.
-var peerClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+var peerClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: stepWithin}
 
 func (p *peer) settle(ctx context.Context) error {
 	_, err := p.call(ctx, http.MethodPost, "/gc", nil)
