@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +69,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	c = c.withDefaults()
 	clampMachines(&c)
 	report := &Report{Host: describeHost(), Machines: c.Machines, Seconds: c.Duration.Seconds()}
-	var failed []error
+	var failed []string
 	for _, name := range c.Scenarios {
 		for _, p := range append([]Peer{{Name: "fleetline"}}, c.Peers...) {
 			if p.Command != nil && !slices.Contains(forPeers(), name) {
@@ -80,11 +81,14 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 				return report, context.Cause(ctx)
 			}
 			if err != nil {
-				failed = append(failed, fmt.Errorf("%s at %s was not measured whole", name, p.Name))
+				failed = append(failed, name+" at "+p.Name)
 			}
 		}
 	}
-	return report, errors.Join(failed...)
+	if len(failed) > 0 {
+		return report, fmt.Errorf("not measured whole: %s", strings.Join(failed, ", "))
+	}
+	return report, nil
 }
 
 // reserved are the descriptors of a server that are no machine's.
