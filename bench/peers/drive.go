@@ -58,8 +58,7 @@ func peers(node string) ([]string, error) {
 		return nil, errors.New("the path of this program or of server.js has a space: move it")
 	}
 	return []string{
-		// Half of Node's usual young space: a fifth less memory for each machine, at no cost in rate
-		// that was seen.
+		// Half of Node's usual young space: it grows with the load and would count as memory of machines.
 		"--peer=node=node --expose-gc --max-semi-space-size=8 " + script,
 		"--peer=gorilla=" + self + " gorilla",
 		"--peer=coder=" + self + " coder",
