@@ -14,8 +14,9 @@ setup:
 lint:
 	scripts/lint
 
-bench:
-	go test -run='^$$' -bench=. -benchmem ./...
+# The gateway beside other servers; writes docs/benchmarks.md. BENCH takes flags of fleetline bench.
+bench: build
+	scripts/bench $(BENCH)
 
 fmt:
 	gofmt -w .

@@ -38,7 +38,10 @@ type cli struct {
 	Publish   publishCmd   `cmd:"" help:"Send a message to a machine, to an account's machines or to all."`
 	Cert      certCmd      `cmd:"" help:"Make a self-signed certificate and its key."`
 	Admin     adminCmd     `cmd:"" help:"The operators' API."`
+	Bench     benchCmd     `cmd:"" help:"Measure a gateway on this host under the load of thousands of machines (Linux)."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`
+
+	BenchWorker benchWorkerCmd `cmd:"" hidden:"" help:"Hold machines for bench, which starts this itself."`
 }
 
 // run carries out one command line and returns its exit code.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/fleetline/fleetline/api"
@@ -62,6 +64,13 @@ func (a *Admin) profile(w http.ResponseWriter, r *http.Request) {
 		pprof.Symbol(w, r)
 	case "trace":
 		pprof.Trace(w, r)
+	case "heap":
+		if gc, _ := strconv.Atoi(r.FormValue("gc")); gc > 0 {
+			// What the collection frees goes back to the system, so that the process's size tells what
+			// it needs.
+			debug.FreeOSMemory()
+		}
+		pprof.Index(w, r)
 	default:
 		pprof.Index(w, r)
 	}

@@ -200,6 +200,7 @@ func TestHealthReadinessMetricsAndProfilesAnswer(t *testing.T) {
 		"/metrics":                       `fleetline_admin_requests_total{route="POST /v1/accounts",status="201"} 1`,
 		"/debug/pprof/":                  "goroutine",
 		"/debug/pprof/goroutine?debug=1": "goroutine profile",
+		"/debug/pprof/heap?gc=1&debug=1": "heap profile",
 	} {
 		if a := d.raw("GET", path, ""); a.status != 200 || !strings.Contains(a.body, want) {
 			t.Errorf("%s: %d %.300s", path, a.status, a.body)

@@ -24,7 +24,7 @@ func newMetrics() *metrics {
 		overRate: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "fleetline_gateway_over_rate_total", Help: "Frames dropped because a machine sent too many."}),
 		batches: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "fleetline_gateway_judged_batches_total", Help: "Batches of applicants that the directory was asked about, each face once or twice."}),
+			Name: "fleetline_gateway_directory_batches_total", Help: "Batches of applicants that the directory was asked about, each face once or twice."}),
 		deletion: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fleetline_gateway_deletion_seconds", Help: "From the report of a deletion to the goodbye handed to the socket.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .002, .005, .01, .05, .25, 1, 2}}),

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// drive runs everything once and writes the page.
+func drive(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
+	fleetline := flags.String("fleetline", "../../bin/fleetline", "the program that measures and is measured")
+	node := flags.String("node", "node", "folder of the Node server, with its packages installed")
+	out := flags.String("out", "", "file to write the page to; standard output if empty")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	peers, err := peers(*node)
+	if err != nil {
+		return err
+	}
+	report, text, err := measure(ctx, *fleetline, flags.Args(), peers)
+	if report == nil {
+		return err
+	}
+	// What was not measured whole is on the page, too.
+	page := page(report, flags.Args())
+	if *out == "" {
+		_, failed := os.Stdout.WriteString(page)
+		return errors.Join(err, failed)
+	}
+	return errors.Join(
+		err,
+		os.WriteFile(*out, []byte(page), 0o644),
+		os.WriteFile(strings.TrimSuffix(*out, filepath.Ext(*out))+".json", text, 0o644),
+	)
+}
+
+// peers are the flags that name the other servers.
+func peers(node string) ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	script, err := filepath.Abs(filepath.Join(node, "server.js"))
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(self+script, " \t") {
+		return nil, errors.New("the path of this program or of server.js has a space: move it")
+	}
+	return []string{
+		// Half of Node's usual young space: it grows with the load and would count as memory of machines.
+		"--peer=node=node --expose-gc --max-semi-space-size=8 " + script,
+		"--peer=gorilla=" + self + " gorilla",
+		"--peer=coder=" + self + " coder",
+		"--peer=centrifuge=" + self + " centrifuge",
+	}, nil
+}
+
+// stopWithin is how long the bench may take to remove what it started.
+const stopWithin = 60 * time.Second
+
+func measure(ctx context.Context, program string, more, peers []string) (*report, []byte, error) {
+	args := append(append([]string{"bench", "--json"}, more...), peers...)
+	command := exec.CommandContext(ctx, program, args...)
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.WaitDelay = stopWithin
+	command.Stderr = os.Stderr
+	text, failed := command.Output()
+	if failed != nil {
+		failed = fmt.Errorf("running %s bench: %w", program, failed)
+	}
+	var r report
+	var indented bytes.Buffer
+	err := errors.Join(json.Unmarshal(text, &r), json.Indent(&indented, bytes.TrimSpace(text), "", "\t"))
+	if err != nil {
+		return nil, nil, errors.Join(failed, fmt.Errorf("reading what bench printed: %w", err))
+	}
+	return &r, append(indented.Bytes(), '\n'), failed
+}

@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// stampField stands before the publisher's time in a message.
+const stampField = `"t":`
+
+// stamped is a JSON object of size bytes that carries a time.
+func stamped(size int, at int64) []byte {
+	b := strconv.AppendInt([]byte("{"+stampField), at, 10)
+	b = append(b, `,"p":"`...)
+	b = append(b, bytes.Repeat([]byte("x"), max(0, size-len(b)-len(`"}`)))...)
+	return append(b, `"}`...)
+}
+
+// pacing is a load that is offered at its own pace: when the server stalls, messages go on being
+// due, and each is timed from when it was due. So a stall is seen by all that it holds up.
+type pacing struct {
+	perSecond float64
+	messages  int
+	size      int
+	publish   func(ctx context.Context, i int, data []byte) error
+}
+
+// paced is what came of it.
+type paced struct {
+	offered histogram // how late messages were handed to the client: the load's own fault
+	failed  int64
+	reason  error // of one that failed
+}
+
+// maxUnanswered bounds the publishes that wait for their answers. If they are as many, the next
+// wait, and that time counts too.
+const maxUnanswered = 2000
+
+// offer publishes at a pace and waits for the answers.
+func offer(ctx context.Context, p pacing) (*paced, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	beExact()
+	out := &paced{}
+	var failed atomic.Int64
+	var once sync.Once
+	var work sync.WaitGroup
+	room := make(chan struct{}, maxUnanswered)
+	gap := float64(time.Second) / p.perSecond
+	began := now() + int64(10*time.Millisecond)
+	for i := range p.messages {
+		if ctx.Err() != nil {
+			break
+		}
+		due := began + int64(float64(i)*gap)
+		sleepUntil(due)
+		room <- struct{}{} // given back when the call ends, which has a limit
+		out.offered.record(since(due))
+		work.Go(func() {
+			defer func() { <-room }()
+			if err := p.publish(ctx, i, stamped(p.size, due)); err != nil {
+				failed.Add(1)
+				once.Do(func() { out.reason = err })
+			}
+		})
+	}
+	work.Wait()
+	out.failed = failed.Load()
+	return out, context.Cause(ctx)
+}
+
+// timedLoad offers a load to machines that listen and returns the time from when each message was
+// due to its arrival, once all have arrived or nothing more comes.
+func (r *run) timedLoad(ctx context.Context, p pacing, listeners, perMessage int) (*histogram, *paced, error) {
+	if err := r.watch(ctx, true, listeners); err != nil {
+		return nil, nil, err
+	}
+	out, err := offer(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	want := (int64(p.messages) - out.failed) * int64(perMessage)
+	total, err := r.awaitData(ctx, want)
+	if err != nil {
+		return nil, nil, err
+	}
+	if out.failed > 0 {
+		r.note("%d messages were not taken, one because of: %v", out.failed, out.reason)
+	}
+	if total.Data < want {
+		r.note("%d of %d deliveries did not come", want-total.Data, want)
+	}
+	return total.Delivery, out, nil
+}
+
+// quietAfter is how long nothing must come before nothing more is expected.
+const quietAfter = 2 * time.Second
+
+func (r *run) awaitData(ctx context.Context, want int64) (answer, error) {
+	last, lastAt := int64(-1), time.Now()
+	var total answer
+	err := until(ctx, 20*time.Millisecond, func() (err error) {
+		if total, err = r.crew.counted(ctx); err != nil {
+			return err
+		}
+		if total.Data != last {
+			last, lastAt = total.Data, time.Now()
+		}
+		if total.Data >= want || time.Since(lastAt) > quietAfter {
+			return nil
+		}
+		return fmt.Errorf("%d of %d deliveries have come", total.Data, want)
+	})
+	return total, err
+}

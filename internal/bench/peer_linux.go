@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// peer is another server.
+type peer struct {
+	command []string
+	dir     string
+
+	child *child // nil before the start
+	told  peerAddrs
+}
+
+// peerAddrs is the one line that a peer prints.
+type peerAddrs struct {
+	Machines string `json:"machines"`
+	Control  string `json:"control"`
+	Dialect  string `json:"dialect"`
+}
+
+func (p *peer) process() *child { return p.child }
+
+func (p *peer) start(ctx context.Context, heartbeat time.Duration) (err error) {
+	args := append(append([]string{}, p.command...), "--heartbeat", heartbeat.String())
+	if p.child, err = startChild(p.dir, args); err != nil {
+		return err
+	}
+	line := make(chan string, 1)
+	go func() { // ends with the line, or with the child's output
+		text, _ := bufio.NewReader(p.child.out).ReadString('\n')
+		line <- text
+	}()
+	select {
+	case text := <-line:
+		if err := json.Unmarshal([]byte(text), &p.told); err != nil {
+			return p.child.lastWords(fmt.Errorf("reading a peer's addresses out of %q: %w", text, err))
+		}
+		return nil
+	case <-time.After(readyWithin):
+		return p.child.lastWords(fmt.Errorf("a peer did not say its addresses within %s", readyWithin))
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *peer) call(ctx context.Context, method, path string, body []byte) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+p.told.Control+path, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := peerClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+	if err == nil && answer.StatusCode/100 != 2 {
+		err = fmt.Errorf("asking a peer for %s: %s", path, answer.Status)
+	}
+	return string(text), err
+}
+
+// peerClient keeps as many connections as the client of the gateway's API does.
+var peerClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: stepWithin}
+
+func (p *peer) settle(ctx context.Context) error {
+	_, err := p.call(ctx, http.MethodPost, "/gc", nil)
+	return err
+}
+
+func (p *peer) publish(ctx context.Context, machine string, data []byte, _ mode) error {
+	path := "/all"
+	if machine != "" {
+		path = "/machine?id=" + url.QueryEscape(machine)
+	}
+	_, err := p.call(ctx, http.MethodPost, path, data)
+	return err
+}
+
+func (p *peer) sessions(ctx context.Context) (int, error) {
+	text, err := p.call(ctx, http.MethodGet, "/live", nil)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(text))
+}

@@ -1,0 +1,230 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetline/fleetline/api"
+)
+
+// scenario is one thing to measure.
+type scenario struct {
+	measure   func(ctx context.Context, r *run) error
+	heartbeat time.Duration // of the server
+	// windows is how many times it measures for Config.Duration; the limit in time follows from it.
+	windows int
+}
+
+func scenarioOf(name string) scenario {
+	return map[string]scenario{
+		"idle":      {idle, quietHeartbeat, 0},
+		"auth":      {auth, quietHeartbeat, 0},
+		"heartbeat": {heartbeat, busyHeartbeat, 1},
+		"fanout":    {fanout, quietHeartbeat, 8},
+		"unicast":   {unicast, quietHeartbeat, 2},
+		"storm":     {storm, quietHeartbeat, 0},
+		"delete":    {deletion, quietHeartbeat, 0},
+		"slow":      {slow, quietHeartbeat, 2},
+	}[name]
+}
+
+const (
+	quietHeartbeat = 30 * time.Second // what a gateway does if nobody asks
+	busyHeartbeat  = time.Second
+	// patience is the limit of a scenario beside its windows.
+	patience = 4 * time.Minute
+	// stepWithin bounds one step of a scenario.
+	stepWithin = 60 * time.Second
+)
+
+// run is one scenario at one server.
+type run struct {
+	config  Config
+	server  server
+	gateway *gateway // nil at a peer
+	crew    *crew
+	key     api.Key // of the account that machines belong to
+	addr    string
+	dialect string
+	result  *Result
+
+	serverCPU, loadCPU time.Duration // while CPU was measured
+}
+
+// Run measures, one scenario after the other, each at every server. What one cannot do is noted in
+// its result and in the error; the others go on.
+func Run(ctx context.Context, c Config) (*Report, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	clampMachines(&c)
+	report := &Report{Host: describeHost(), Machines: c.Machines, Seconds: c.Duration.Seconds()}
+	var failed []string
+	for _, name := range c.Scenarios {
+		for _, p := range append([]Peer{{Name: "fleetline"}}, c.Peers...) {
+			if p.Command != nil && !slices.Contains(forPeers(), name) {
+				continue
+			}
+			result, err := measure(ctx, c, name, p)
+			report.Results = append(report.Results, result)
+			if ctx.Err() != nil {
+				return report, context.Cause(ctx)
+			}
+			if err != nil {
+				failed = append(failed, name+" at "+p.Name)
+			}
+		}
+	}
+	if len(failed) > 0 {
+		return report, fmt.Errorf("not measured whole: %s", strings.Join(failed, ", "))
+	}
+	return report, nil
+}
+
+// reserved are the descriptors of a server that are no machine's.
+const reserved = 1000
+
+func clampMachines(c *Config) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return // the connecting will say so
+	}
+	if most := int(min(limit.Max, math.MaxInt32)) - reserved; c.Machines > most {
+		fmt.Fprintf(c.Log, "%d machines are more than this system's limit of %d descriptors a process carries: measuring with %d\n",
+			c.Machines, limit.Max, max(most, least))
+		c.Machines = max(most, least)
+	}
+}
+
+func describeHost() Host {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	memory, _ := os.ReadFile("/proc/meminfo")
+	total, _ := kilobytes(memory, "MemTotal")
+	var u unix.Utsname
+	_ = unix.Uname(&u) // an empty text says as much
+	return Host{
+		CPU: parseCPUModel(string(info)), Cores: runtime.NumCPU(), MemoryMiB: uint64(total) >> 20,
+		Kernel: unix.ByteSliceToString(u.Release[:]), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}
+
+// measure gives a scenario a server and workers of its own, and ends them.
+func measure(ctx context.Context, c Config, name string, p Peer) (result Result, err error) {
+	load, _ := os.ReadFile("/proc/loadavg")
+	result = Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
+	fmt.Fprintf(c.Log, "%s: %s\n", name, p.Name)
+	began := time.Now()
+	defer func() {
+		result.Took = math.Round(time.Since(began).Seconds()*10) / 10
+		if err != nil {
+			result.Error = err.Error()
+		}
+	}()
+
+	s := scenarioOf(name)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience+time.Duration(3*s.windows)*c.Duration, errors.New("the scenario took too long"))
+	defer cancel()
+	dir, err := os.MkdirTemp("", "fleetline-bench-")
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	r := &run{config: c, result: &result}
+	if r.crew, err = startCrew(c.Program, max(2, min(runtime.NumCPU(), 8))); err != nil {
+		return result, err
+	}
+	defer r.close() // the machines go first, so that the server need not wait for them
+	if err := r.open(ctx, p, dir, s.heartbeat); err != nil {
+		return result, err
+	}
+	if err := s.measure(ctx, r); err != nil {
+		return result, r.server.process().lastWords(err)
+	}
+	if r.serverCPU > 0 {
+		r.note("CPU while it was measured: server %.2f s, load %.2f s", r.serverCPU.Seconds(), r.loadCPU.Seconds())
+	}
+	return result, nil
+}
+
+// open starts the server and finds out how machines get in.
+func (r *run) open(ctx context.Context, p Peer, dir string, heartbeat time.Duration) (err error) {
+	if p.Command != nil {
+		other := &peer{command: p.Command, dir: dir}
+		r.server = other
+		err = other.start(ctx, heartbeat)
+		r.addr, r.dialect, r.key = other.told.Machines, other.told.Dialect, "key"
+	} else {
+		if r.gateway, err = newGateway(r.config.Program, r.config.ServerArgs, dir); err != nil {
+			return err
+		}
+		r.server, r.addr, r.dialect = r.gateway, r.gateway.machines, "fleetline"
+		if err = r.gateway.start(ctx, heartbeat); err == nil {
+			_, r.key, err = r.gateway.account(ctx, "bench")
+		}
+	}
+	return err
+}
+
+// close ends the workers and what was opened.
+func (r *run) close() {
+	r.crew.stop()
+	if r.gateway != nil {
+		r.gateway.api.Close()
+	}
+	if r.server != nil && r.server.process() != nil {
+		r.server.process().stop()
+	}
+}
+
+// figure notes a number.
+func (r *run) figure(key, text, unit string, value float64) {
+	r.result.Figures = append(r.result.Figures, Figure{Key: key, Text: text, Unit: unit, Value: value})
+}
+
+// note says what a reader must know beside the figures.
+func (r *run) note(format string, args ...any) {
+	r.result.Notes = append(r.result.Notes, fmt.Sprintf(format, args...))
+}
+
+// times notes the quantiles of a histogram, in milliseconds.
+func (r *run) times(key, text string, h *histogram, quantiles ...float64) {
+	for _, q := range quantiles {
+		name := fmt.Sprintf("p%g", q*100)
+		if q == 1 {
+			name = "max"
+		}
+		r.figure(key+"."+name+"Ms", text+" "+name, "ms", milliseconds(h.quantile(q)))
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// each is CPU time for one of n, in microseconds.
+func each(cpu time.Duration, n float64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return float64(cpu) / float64(time.Microsecond) / n
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
