@@ -29,7 +29,7 @@ const patience = 20 * time.Second
 // quick is the pace of tests: what waits for a failure does not wait long.
 func quick() pace {
 	return pace{
-		request: 2 * time.Second, retry: 5 * time.Millisecond,
+		request: 10 * time.Second, retry: 5 * time.Millisecond,
 		join: 2 * time.Second, confirm: 4 * time.Second, beat: 200 * time.Millisecond, answer: time.Second,
 		reconnect: 10 * time.Millisecond, ceiling: 100 * time.Millisecond, refused: 50 * time.Millisecond,
 		stable: 500 * time.Millisecond, again: time.Hour,
