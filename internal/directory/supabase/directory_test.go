@@ -32,6 +32,7 @@ func TestTheSuite(t *testing.T) {
 	s := server(t)
 	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel() // most of the time is spent waiting for Realtime's next poll
 			directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
 				p := newProject(t, s, v.id, standin.Config{})
 				v.install(p)

@@ -15,6 +15,7 @@ import (
 	"github.com/fleetline/fleetline/internal/directory/pgtest"
 	"github.com/fleetline/fleetline/internal/directory/rows"
 	"github.com/fleetline/fleetline/internal/directory/supabase/standin"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 )
 
@@ -28,7 +29,7 @@ const patience = 20 * time.Second
 // quick is the pace of tests: what waits for a failure does not wait long.
 func quick() pace {
 	return pace{
-		request: 2 * time.Second, retry: 5 * time.Millisecond,
+		request: 10 * time.Second, retry: 5 * time.Millisecond,
 		join: 2 * time.Second, confirm: 4 * time.Second, beat: 200 * time.Millisecond, answer: time.Second,
 		reconnect: 10 * time.Millisecond, ceiling: 100 * time.Millisecond, refused: 50 * time.Millisecond,
 		stable: 500 * time.Millisecond, again: time.Hour,
@@ -60,9 +61,10 @@ func (j *journal) logger() *slog.Logger {
 // project is a stand-in over a real database, as its owner sees it.
 type project struct {
 	*standin.Project
-	db *pgtest.Database
-	t  testing.TB
-	id string // SQL type of the ids
+	db   *pgtest.Database
+	conn *pgxpool.Pool // of the owner, who does much
+	t    testing.TB
+	id   string // SQL type of the ids
 }
 
 var idTypes = []string{"uuid", "bigint", "text"}
@@ -79,18 +81,33 @@ func newProject(t testing.TB, s *pgtest.Server, id string, c standin.Config) *pr
 	}[id]
 	db.Exec(t, `create table "user" (id `+fill+` primary key, apikey text unique)`)
 	p := &project{Project: standin.StartWith(t, db.URL, c), db: db, t: t, id: id}
+	var err error
+	if p.conn, err = pgxpool.New(context.Background(), db.URL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.conn.Close)
 	db.Exec(t, `alter publication supabase_realtime add table "user"`)
 	return p
 }
 
-func (p *project) add(key directory.Key) string {
-	return pgtest.Get[string](p.t, p.db, `insert into "user" (apikey) values ($1) returning id::text`, string(key))
+func (p *project) add(key directory.Key) (id string) {
+	err := p.conn.QueryRow(context.Background(), `insert into "user" (apikey) values ($1) returning id::text`, string(key)).Scan(&id)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return id
 }
 
-func (p *project) delete(id string) { p.db.Exec(p.t, `delete from "user" where id::text = $1`, id) }
+func (p *project) delete(id string) { p.exec(`delete from "user" where id::text = $1`, id) }
 
 func (p *project) rotate(id string, key directory.Key) {
-	p.db.Exec(p.t, `update "user" set apikey = $2 where id::text = $1`, id, string(key))
+	p.exec(`update "user" set apikey = $2 where id::text = $1`, id, string(key))
+}
+
+func (p *project) exec(sql string, args ...any) {
+	if _, err := p.conn.Exec(context.Background(), sql, args...); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // installLookups makes the two functions that take keys in a body, without the table of machines.

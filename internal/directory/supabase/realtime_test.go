@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,9 @@ type peer struct {
 // stage is a Realtime whose every connection plays the next act. The last act is repeated.
 type stage struct {
 	*httptest.Server
-	t *testing.T
+	t     *testing.T
+	begin sync.Once
+	ready chan struct{} // closed when a watch hears what comes
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -38,7 +41,7 @@ type stage struct {
 }
 
 func newStage(t *testing.T, acts ...func(*peer)) *stage {
-	s := &stage{t: t, acts: acts}
+	s := &stage{t: t, acts: acts, ready: make(chan struct{})}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Server.Close)
 	return s
@@ -47,6 +50,11 @@ func newStage(t *testing.T, acts ...func(*peer)) *stage {
 func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.URL.Path, "/realtime/v1/websocket") {
 		empty(w, r)
+		return
+	}
+	select {
+	case <-s.ready:
+	case <-r.Context().Done():
 		return
 	}
 	s.mu.Lock()
@@ -160,6 +168,8 @@ func healthy(p *peer) {
 
 // heard are the events of a watch of accounts, as text.
 type heard struct {
+	begun atomic.Bool
+
 	mu   sync.Mutex
 	list []string
 }
@@ -177,7 +187,10 @@ func (s *stage) watch(c Config) *heard {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(d.Close)
-	return hear(s.t, d)
+	h := hear(s.t, d)
+	waitUntil(s.t, "the watch has begun", func() bool { return h.begun.Load() })
+	s.begin.Do(func() { close(s.ready) }) // only now may anything happen
+	return h
 }
 
 // hear hears the events of accounts until the test ends.
@@ -187,6 +200,7 @@ func hear(t *testing.T, d *Directory) *heard {
 	var work sync.WaitGroup
 	work.Go(func() { // ends with ctx
 		_ = d.Accounts().Watch(ctx, func(e directory.Event) {
+			h.begun.Store(true)
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if e.Err != errConnecting {
