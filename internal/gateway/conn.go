@@ -66,7 +66,8 @@ func (c *conn) leaveWaitingLocked() {
 
 // connTable finds connections by id.
 type connTable struct {
-	shards [64]struct {
+	waiting waitingRoom
+	shards  [64]struct {
 		mu sync.RWMutex
 		m  map[socket.ID]*conn
 	}

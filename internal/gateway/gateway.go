@@ -73,7 +73,6 @@ type Gateway struct {
 	door    doorRules
 	limits  limits
 	conns   *connTable
-	waiting *waitingRoom
 	judge   *judge
 	refused *refusedSet
 	held    *heldSet
@@ -82,6 +81,7 @@ type Gateway struct {
 	seen    *seenBook
 	metrics *metrics
 
+	progress  progress
 	draining  atomic.Bool
 	closeOnce sync.Once
 	work      sync.WaitGroup
@@ -108,7 +108,6 @@ func New(c Config) (*Gateway, error) {
 		door:    doorRules{trusted: c.TrustedProxies, origins: c.Origins},
 		limits:  newLimits(),
 		conns:   newConnTable(),
-		waiting: &waitingRoom{},
 		judge:   newJudge(),
 		refused: newRefusedSet(),
 		held:    newHeldSet(),
@@ -249,7 +248,7 @@ func (g *Gateway) keepTime(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			g.endLate(now)
-			if g.isDeaf(leaseGone) {
+			if g.isDeaf(leaseGone) && !g.progress.isBusy(now) {
 				g.sendElsewhere()
 			}
 			if now.Sub(flushed) >= seenEvery {

@@ -19,7 +19,7 @@ func (g *Gateway) Opened(id socket.ID, peer socket.Peer) {
 	}
 	c.release = release
 	g.conns.put(c)
-	g.waiting.enter(c)
+	g.conns.waiting.enter(c)
 }
 
 // Closed forgets a connection.
@@ -184,7 +184,7 @@ func newLimits() limits {
 // endLate ends connections whose time to authenticate has run out. Those whose auth frame is still
 // with the directory are told so.
 func (g *Gateway) endLate(now time.Time) {
-	for _, c := range g.waiting.late(now.Add(-wire.AuthTimeout)) {
+	for _, c := range g.conns.waiting.late(now.Add(-wire.AuthTimeout)) {
 		switch {
 		case c.move(unauthenticated, closed):
 			g.turnAway(c, goodbye{code: wire.CodeAuthTimeout, bare: true})

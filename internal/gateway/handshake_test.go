@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/socket"
 	"github.com/fleetline/fleetline/wire"
 )
@@ -258,6 +259,23 @@ func TestANodeThatDoesNotHearTheLogAdmitsNobodyByTokenAndThenSendsAllElsewhere(t
 		if how.Code != 1012 || !strings.HasPrefix(how.Reason, "drain; retryAfterMs=") {
 			t.Errorf("closed with %d %q, want 1012 drain", how.Code, how.Reason)
 		}
+	})
+}
+
+func TestATailThatIsLateBecauseOfABurstSendsNobodyAway(t *testing.T) {
+	inSite(t, func(s *site) {
+		p := s.dial()
+		s.login(p, authV1("key-a", "hw"))
+		s.journal.goDeaf()
+		taken := time.Now()
+		for range 20 { // a second each, all of one moment
+			time.Sleep(time.Second)
+			p.Touch()
+			s.journal.entries <- &broker.Entry{Kind: broker.Beat, Seq: uint64(time.Since(taken)), At: taken}
+		}
+		s.wantOpen(p)
+		time.Sleep(leaseLost + 200*time.Millisecond) // now nothing comes any more
+		s.wantEnd(p, "", 1012)
 	})
 }
 

@@ -73,8 +73,11 @@ func (g *Gateway) hear(e directory.Event, kind subjectKind) {
 	case directory.Gone:
 		g.hearDeletion(s, e.Asked)
 	case directory.Changed:
+		// Noted first: whoever is being judged is judged again when it has entered.
 		g.refused.note(s, g.revoker.until(time.Now()))
-		g.prover.add(s, false)
+		if len(g.sessionsOf(s)) > 0 {
+			g.prover.add(s, false)
+		}
 	}
 }
 

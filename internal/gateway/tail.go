@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/session"
@@ -10,6 +12,7 @@ import (
 // tail brings the log's records to the hub, in order, from one goroutine.
 func (g *Gateway) tail(ctx context.Context) error {
 	return g.journal.Tail(ctx, func(e *broker.Entry) {
+		g.progress.note(e.At, time.Now())
 		switch {
 		case e.Kind == broker.Data && e.Position() == 0:
 			g.hub.DeliverLive(session.Target(e.Target), e)
@@ -25,6 +28,27 @@ func (g *Gateway) tail(ctx context.Context) error {
 			g.hub.Pass(e.Position())
 		}
 	})
+}
+
+// progress is how the tail gets on. One that works through a burst hears its own lease late: that is
+// no reason to send machines elsewhere.
+type progress struct {
+	// Unix nanoseconds, written by the tail: when it last handed something on, and when the log took
+	// the last entry that it handed on.
+	moved, taken atomic.Int64
+}
+
+func (p *progress) note(taken, now time.Time) {
+	p.moved.Store(now.UnixNano())
+	if !taken.IsZero() {
+		p.taken.Store(taken.UnixNano())
+	}
+}
+
+// isBusy tells whether the tail moves, and what it hands on is old.
+func (p *progress) isBusy(now time.Time) bool {
+	lost := leaseLost.Nanoseconds()
+	return now.UnixNano()-p.moved.Load() < lost && now.UnixNano()-p.taken.Load() > lost
 }
 
 // ReadFrom shows a broker to sessions as the log they read.

@@ -90,6 +90,7 @@ func (s *Server) openSupabase(ctx context.Context) (books, error) {
 	}
 	if m := d.Machines(); m != nil {
 		b.machines, b.machineAdmin = m, m
+		s.nobodyIsOnline(ctx, m)
 	}
 	return b, nil
 }
@@ -108,6 +109,14 @@ func (s *Server) openPostgres(ctx context.Context) (books, error) {
 	}
 	if m := d.Machines(); m != nil {
 		b.machines, b.machineAdmin = m, m
+		s.nobodyIsOnline(ctx, m)
 	}
 	return b, nil
+}
+
+// nobodyIsOnline puts right what a gateway that was killed has left in the table for people to see.
+func (s *Server) nobodyIsOnline(ctx context.Context, m interface{ ResetOnline(context.Context) error }) {
+	if err := m.ResetOnline(ctx); err != nil {
+		s.log.Warn("marking all machines as offline", "err", err)
+	}
 }

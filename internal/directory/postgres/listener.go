@@ -27,8 +27,8 @@ const (
 )
 
 var (
-	errDeaf       = errors.New("polling, because nothing that is notified arrives: the connection goes through a transaction pooler or is broken; use the direct address, or the session pooler (port 5432)")
-	errNoTriggers = errors.New("polling, because the triggers are missing and may not be installed: have the table's owner run the SQL that fleetline doctor prints")
+	errDeaf       = errors.New("nothing that is notified arrives: the connection goes through a transaction pooler or is broken; use the direct address, or the session pooler (port 5432)")
+	errNoTriggers = errors.New("the triggers are missing and may not be installed: have the table's owner run the SQL that fleetline doctor prints")
 	errCompareAll = errors.New("everything is compared, because the table was truncated or an id is too long to be told")
 	errNoWord     = errors.New("the database has not been listened to yet")
 )
@@ -90,11 +90,10 @@ func backoff(failures int) time.Duration {
 func (l *listener) lose(err error) {
 	defer l.settleOnce.Do(func() { close(l.settled) })
 	state := l.accounts.State()
-	if state.Kind == directory.Lost && state.Err.Error() == unavailable(err).Error() {
+	if state.Kind == directory.Lost && state.Err.Error() == err.Error() {
 		return
 	}
-	l.db.config.Logger.Warn("changes in the database are not heard at once", "err", err)
-	l.push(directory.Event{Kind: directory.Lost, Err: unavailable(err)})
+	l.push(directory.Event{Kind: directory.Lost, Err: err})
 }
 
 func (l *listener) push(e directory.Event) {
@@ -123,7 +122,6 @@ func (l *listener) listen(ctx context.Context) error {
 			return err
 		}
 	}
-	l.db.config.Logger.Info("changes in the database are heard at once")
 	l.push(directory.Event{Kind: directory.Live})
 	l.settleOnce.Do(func() { close(l.settled) })
 	for {
@@ -139,7 +137,7 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, string, error) {
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, l.db.pool.Config().ConnConfig)
 	if err != nil {
-		return nil, "", fmt.Errorf("polling, because: %w", describe(err))
+		return nil, "", fmt.Errorf("listening: %w", describe(err))
 	}
 	channel, err := l.prepare(ctx, conn)
 	if err == nil {
@@ -150,7 +148,7 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, string, error) {
 		if errors.Is(err, errNoTriggers) {
 			return nil, "", err
 		}
-		return nil, "", fmt.Errorf("polling, because: %w", describe(err))
+		return nil, "", fmt.Errorf("listening: %w", describe(err))
 	}
 	return conn, channel, nil
 }
@@ -210,7 +208,7 @@ func (e *ear) hear(ctx context.Context, tell func(string)) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case waiting.Err() == nil || e.conn.IsClosed():
-		return fmt.Errorf("polling, because the connection that listens was lost: %w", describe(err))
+		return fmt.Errorf("the connection that listens was lost: %w", describe(err))
 	case e.nonce != "":
 		return errDeaf
 	}
@@ -240,13 +238,13 @@ func (e *ear) prove(ctx context.Context) error {
 	var isReady, isReplica bool
 	var nothing *string
 	if err := e.l.db.pool.QueryRow(ctx, sql, e.channel, e.nonce).Scan(&channel, &isReady, &isReplica, &nothing); err != nil {
-		return fmt.Errorf("polling, because: %w", describe(err))
+		return fmt.Errorf("listening: %w", describe(err))
 	}
 	switch {
 	case isReplica:
-		return fmt.Errorf("polling, because %w", errReplica)
+		return fmt.Errorf("listening: %w", errReplica)
 	case !isReady || channel != e.channel:
-		return fmt.Errorf("polling, because %w", errTriggers)
+		return fmt.Errorf("listening: %w", errTriggers)
 	}
 	return nil
 }

@@ -77,11 +77,11 @@ func readTable(ctx context.Context, db querier, names rows.Names) (*table, error
 		want string
 	}{{t.id, names.ID}, {t.key, names.Key}} {
 		if c.have.name == "" {
-			missing = append(missing, "column "+rows.Quote(c.want))
+			missing = append(missing, "no column "+rows.Quote(c.want))
 		}
 	}
 	if len(missing) > 0 {
-		return t, fmt.Errorf("%w: %s of a table %s", errNoColumn, strings.Join(missing, " and "), names.Table(names.Accounts))
+		return t, fmt.Errorf("%w: there is %s in a table %s", errNoColumn, strings.Join(missing, " and "), names.Table(names.Accounts))
 	}
 	return t, nil
 }

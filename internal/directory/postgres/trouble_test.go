@@ -84,7 +84,7 @@ func TestATransactionPoolerIsFoundOutAndQueriesGoOn(t *testing.T) {
 	if err := d.Health(); err == nil {
 		t.Fatal("it is called live")
 	} else {
-		expectContains(t, err.Error(), "polling, because", "transaction pooler")
+		expectContains(t, err.Error(), "transaction pooler")
 	}
 	if a := d.Accounts().Lookup(t.Context(), []directory.Key{"key"})[0]; a.Verdict != directory.Found || a.Account.ID != id {
 		t.Errorf("behind the pooler the account is %v", a.Verdict)
@@ -102,7 +102,7 @@ func TestARoleThatMayNotInstallTriggersPollsAndSaysSo(t *testing.T) {
 	if err := d.Health(); err == nil {
 		t.Fatal("it is called live")
 	} else {
-		expectContains(t, err.Error(), "polling, because", "triggers", "permission")
+		expectContains(t, err.Error(), "triggers", "permission")
 	}
 	accounts := record(t, d.Accounts().Watch)
 	accounts.await(t, "Lost", func(list []directory.Event) bool { return len(list) == 1 && list[0].Kind == directory.Lost })

@@ -196,7 +196,7 @@ func TestAKilledListenerIsLostAndComesBackAndNothingIsMissed(t *testing.T) {
 	w.delete(id)
 	w.do("commit")
 	accounts.expectLives(t, 2)
-	expectContains(t, accounts.reason(), "polling, because")
+	expectContains(t, accounts.reason(), "PostgreSQL")
 	if v := d.Accounts().Check(t.Context(), []string{id})[0].Verdict; v != directory.NotFound {
 		t.Errorf("after Live the account that was deleted meanwhile is %v", v)
 	}
