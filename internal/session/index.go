@@ -81,6 +81,17 @@ func (x *index) each(name string, f func(*Session)) {
 	}
 }
 
+// first is any session of the group, or nil.
+func (x *index) first(name string) *Session {
+	sh := x.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if g := sh.groups[name]; len(g) > 0 {
+		return g[0]
+	}
+	return nil
+}
+
 // count is the number of sessions in the group.
 func (x *index) count(name string) int {
 	sh := x.shard(name)
