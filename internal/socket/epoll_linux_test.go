@@ -364,3 +364,43 @@ func readToTheEnd(t *testing.T, far farEnd) {
 		}
 	}
 }
+
+func TestLastByteMovesWithWhatComesAndWithWhatALaggingPeerTakes(t *testing.T) {
+	b := newRig(t, "native", socket.Config{})
+	id, far := b.open(t)
+	peer := far.(*rawPeer)
+	opened := b.engine.LastByte(id)
+	b.engine.Send(id, prepare("proves nothing"))
+	if got := far.read(t); got != "proves nothing" {
+		t.Fatalf("peer read %q", got)
+	}
+	if got := b.engine.LastByte(id); !got.Equal(opened) {
+		t.Errorf("a write that nobody waited for moved the last byte by %v", got.Sub(opened))
+	}
+	if err := peer.writeRaw(masked(0x81, "hi")[:1]); err != nil { // one byte, which completes nothing
+		t.Fatal(err)
+	}
+	heard := awaitLastByte(t, b, id, opened)
+	for b.engine.Send(id, numbered(499)) {
+	}
+	stopped := b.engine.LastByte(id)
+	if stopped.Before(heard) {
+		t.Errorf("the last byte went back by %v", heard.Sub(stopped))
+	}
+	for len(far.read(t)) < 100<<10 {
+	}
+	awaitLastByte(t, b, id, stopped)
+}
+
+// awaitLastByte waits until the last byte is later than it was.
+func awaitLastByte(t *testing.T, b *rig, id socket.ID, was time.Time) time.Time {
+	t.Helper()
+	for began := time.Now(); ; runtime.Gosched() {
+		if now := b.engine.LastByte(id); now.After(was) {
+			return now
+		}
+		if time.Since(began) > patience {
+			t.Fatal("the last byte does not move")
+		}
+	}
+}
