@@ -26,22 +26,20 @@ func TestThousandsOfIdleConnectionsAddNoGoroutine(t *testing.T) {
 	const n = 2000
 	b := newRig(t, "native", socket.Config{})
 	_, first := b.open(t)
-	before := goroutines()
+	before := runtime.NumGoroutine()
 	for range n {
 		b.open(t)
 	}
 	_ = first.text("alive")
 	b.recorder.expect(t, `text "alive"`)
 	// Those of net/http are on their way out when the last peer has been told.
-	for patient := time.Now(); goroutines() > before+10; {
-		if time.Since(patient) > patience {
-			t.Fatalf("%d idle connections make %d goroutines of %d", n, goroutines(), before)
+	for began := time.Now(); runtime.NumGoroutine() > before+10; {
+		if time.Since(began) > patience {
+			t.Fatalf("%d idle connections make %d goroutines of %d", n, runtime.NumGoroutine(), before)
 		}
 		runtime.Gosched()
 	}
 }
-
-func goroutines() int { return runtime.NumGoroutine() }
 
 func TestPeersThatDoNotAnswerAreLetGoAfterTheLingerTimeout(t *testing.T) {
 	b := newRig(t, "native", socket.Config{})
