@@ -81,10 +81,7 @@ func (g *Gateway) register(a *applicant, who identity) (*session.Session, error)
 		return nil, err
 	}
 	c.stage, c.session = admitted, s
-	c.meter = meterKey{machine: who.machine}
-	if who.isDefault {
-		c.meter.session = c.id
-	}
+	c.shared = who.isDefault
 	c.leaveWaitingLocked()
 	return s, nil
 }

@@ -27,10 +27,10 @@ type conn struct {
 	peer   socket.Peer
 	opened time.Time
 
-	// Owned by the engine's calls of Frame, which never overlap for one connection. The meter is set
+	// Owned by the engine's calls of Frame, which never overlap for one connection. Shared is set
 	// before the first frame of a session.
-	over  int
-	meter meterKey
+	over   int32
+	shared bool // a default machine: its sessions are metered one by one
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -43,6 +43,15 @@ func (c *conn) live() *session.Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.session
+}
+
+// meter names who the frames of a session count against.
+func (c *conn) meter(s *session.Session) meterKey {
+	key := meterKey{machine: s.Machine()}
+	if c.shared {
+		key.session = c.id
+	}
+	return key
 }
 
 // move goes from one stage to the next unless the connection is elsewhere by now.

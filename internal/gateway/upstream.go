@@ -51,7 +51,7 @@ func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
 // withinRate counts a frame against the machine's rate. Over it, the frame is dropped: the first
 // time with an error, and with a close when the machine goes on regardless.
 func (g *Gateway) withinRate(c *conn, s *session.Session) bool {
-	ok, wait := g.limits.messages.Take(c.meter)
+	ok, wait := g.limits.messages.Take(c.meter(s))
 	if ok {
 		c.over = 0
 		return true

@@ -19,8 +19,8 @@ func (s *Server) tellLimit() {
 	machines := max(limit, otherDescriptors) - otherDescriptors
 	if machines < fewMachines {
 		s.log.Warn("this process may open few files, and each machine needs one: raise ulimit -n, or LimitNOFILE in its unit",
-			"limit", limit, "machines", machines)
+			"limit", limit, "fits", machines)
 		return
 	}
-	s.log.Info("limit of open files", "limit", limit, "machines", machines)
+	s.log.Info("limit of open files, of which each machine needs one", "limit", limit, "fits", machines)
 }

@@ -42,7 +42,7 @@ func (s *Session) advanceLocked() {
 func (s *Session) handLocked(msgs []Message, reached uint64) bool {
 	frames := make([]socket.Prepared, len(msgs))
 	for i, m := range msgs {
-		frames[i] = m.Frame(s.identity.Bare)
+		frames[i] = m.Frame(s.bare)
 	}
 	n := len(frames)
 	if n > 0 {
@@ -78,7 +78,7 @@ func (s *Session) tellGapLocked(gap uint64) bool {
 	if gap <= s.pos {
 		return true
 	}
-	if !s.identity.Bare {
+	if !s.bare {
 		frame := socket.Prepare(wire.MustEncode(wire.Gap{Seq: gap}))
 		if !s.hub.engine.Send(s.socket, frame) {
 			return false
@@ -90,7 +90,7 @@ func (s *Session) tellGapLocked(gap uint64) bool {
 }
 
 func (s *Session) target() Target {
-	return Target{Machine: s.identity.Machine, Account: s.identity.Account}
+	return Target{Machine: s.machine, Account: s.account}
 }
 
 func (s *Session) position() uint64 {

@@ -2,7 +2,9 @@ package session
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/fleetline/fleetline/internal/socket"
 )
@@ -11,6 +13,7 @@ import (
 type devNull struct{ socket.Engine }
 
 func (devNull) Send(socket.ID, socket.Prepared) bool { return true }
+func (devNull) LastByte(socket.ID) time.Time         { return time.Now() }
 
 func newFleet(b *testing.B, n int) *world {
 	w := newWorld(b, Config{})
@@ -56,4 +59,43 @@ func BenchmarkHeartbeatWalk(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/session")
+}
+
+// BenchmarkIdleSession is what a session keeps of the heap, without its socket: the slope between
+// 10,000 and 100,000, each of its own machine, a hundred to an account.
+func BenchmarkIdleSession(b *testing.B) {
+	const few, many = 10_000, 100_000
+	var slope float64
+	for b.Loop() {
+		hub, err := New(Config{Engine: devNull{}, Log: &shelf{}}, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		connectMany(b, hub, 0, few)
+		atFew := heapInUse()
+		connectMany(b, hub, few, many)
+		slope = float64(heapInUse()-atFew) / (many - few)
+		runtime.KeepAlive(hub)
+		hub.Close()
+	}
+	b.ReportMetric(slope, "B/session")
+}
+
+func connectMany(b *testing.B, hub *Hub, from, to int) {
+	for i := from; i < to; i++ {
+		who := Identity{Machine: fmt.Sprintf("m_%026d", i), Account: fmt.Sprintf("acc_%020d", i/100), Key: [32]byte{byte(i / 100)}}
+		s, err := hub.Enter(socket.ID(1<<32|i), who, 8)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Start(hello, 0, time.Time{})
+	}
+}
+
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -99,22 +99,42 @@ func (h *Hub) Close() {
 // Enter makes a session and lets it be found: from now on it can be cut and ended. It is sent
 // nothing before Start. If the machine has limit sessions already, it is refused with ErrTooMany.
 func (h *Hub) Enter(id socket.ID, who Identity, limit int) (*Session, error) {
-	s := &Session{hub: h, socket: id, number: rand.Uint64(), identity: who, since: time.Now(), behind: true}
-	if !h.machines.add(who.Machine, s, limit) {
+	s := h.newSession(id, who)
+	if !h.machines.add(s.machine, s, limit) {
 		return nil, ErrTooMany
 	}
-	h.accounts.add(who.Account, s, 0)
+	h.accounts.add(s.account, s, 0)
 	h.everyone.add(spread(id), s, 0)
 	h.live.Add(1)
 	return s, nil
 }
 
+// newSession shares what another session of the account has already. Names are copied: they may be
+// parts of something larger.
+func (h *Hub) newSession(id socket.ID, who Identity) *Session {
+	s := &Session{
+		hub: h, socket: id, number: rand.Uint64(), machine: strings.Clone(who.Machine), bare: who.Bare,
+		since: time.Since(h.wheel.start), behind: true,
+	}
+	other := h.accounts.first(who.Account)
+	if other != nil {
+		s.account, s.key = other.account, other.key
+	} else {
+		s.account = strings.Clone(who.Account)
+	}
+	if s.key == nil || *s.key != who.Key {
+		key := who.Key // of its own: a pointer into who would keep all of it
+		s.key = &key
+	}
+	return s
+}
+
 // Leave forgets a session whose connection has closed. Calling it twice is nothing.
 func (h *Hub) Leave(s *Session) {
-	if !h.machines.remove(s.identity.Machine, s) {
+	if !h.machines.remove(s.machine, s) {
 		return
 	}
-	h.accounts.remove(s.identity.Account, s)
+	h.accounts.remove(s.account, s)
 	h.everyone.remove(spread(s.socket), s)
 	h.live.Add(-1)
 	s.Cut()
@@ -209,7 +229,7 @@ func (h *Hub) Check() error {
 	for _, x := range []*index{h.machines, h.accounts, h.everyone} {
 		x.all(func(name string, s *Session) {
 			n[x.kind]++
-			want := [kinds]string{s.identity.Machine, s.identity.Account, spread(s.socket)}[x.kind]
+			want := [kinds]string{s.machine, s.account, spread(s.socket)}[x.kind]
 			if name != want {
 				misplaced++
 			}

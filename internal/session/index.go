@@ -23,13 +23,24 @@ type index struct {
 
 type shard struct {
 	mu sync.RWMutex
-	// Guarded by mu.
-	groups map[string][]*Session
+	// Guarded by mu. Most machines have one session, and a slice would cost more than it.
+	alone  map[string]*Session
+	groups map[string][]*Session // of names that are not in alone
+}
+
+// groupLocked are the sessions of a name; room is where one that is alone is put.
+func (sh *shard) groupLocked(name string, room *[1]*Session) []*Session {
+	if s := sh.alone[name]; s != nil {
+		room[0] = s
+		return room[:]
+	}
+	return sh.groups[name]
 }
 
 func newIndex(k kind) *index {
 	x := &index{kind: k}
 	for i := range x.shards {
+		x.shards[i].alone = make(map[string]*Session)
 		x.shards[i].groups = make(map[string][]*Session)
 	}
 	return x
@@ -40,11 +51,16 @@ func (x *index) add(name string, s *Session, limit int) bool {
 	sh := x.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	g := sh.groups[name]
+	g := sh.groupLocked(name, new([1]*Session))
 	if limit > 0 && len(g) >= limit {
 		return false
 	}
 	s.at[x.kind] = int32(len(g))
+	if len(g) == 0 {
+		sh.alone[name] = s
+		return true
+	}
+	delete(sh.alone, name)
 	sh.groups[name] = append(g, s)
 	return true
 }
@@ -53,6 +69,10 @@ func (x *index) remove(name string, s *Session) bool {
 	sh := x.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.alone[name] == s {
+		delete(sh.alone, name)
+		return true
+	}
 	g := sh.groups[name]
 	i := int(s.at[x.kind])
 	if i >= len(g) || g[i] != s {
@@ -76,9 +96,20 @@ func (x *index) each(name string, f func(*Session)) {
 	sh := x.shard(name)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	for _, s := range sh.groups[name] {
+	for _, s := range sh.groupLocked(name, new([1]*Session)) {
 		f(s)
 	}
+}
+
+// first is any session of the group, or nil.
+func (x *index) first(name string) *Session {
+	sh := x.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if g := sh.groupLocked(name, new([1]*Session)); len(g) > 0 {
+		return g[0]
+	}
+	return nil
 }
 
 // count is the number of sessions in the group.
@@ -86,7 +117,7 @@ func (x *index) count(name string) int {
 	sh := x.shard(name)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	return len(sh.groups[name])
+	return len(sh.groupLocked(name, new([1]*Session)))
 }
 
 // all calls f for every session of every group, under the same rule as each.
@@ -99,6 +130,9 @@ func (x *index) all(f func(name string, s *Session)) {
 func (sh *shard) each(f func(name string, s *Session)) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
+	for name, s := range sh.alone {
+		f(name, s)
+	}
 	for name, g := range sh.groups {
 		for _, s := range g {
 			f(name, s)
@@ -112,6 +146,9 @@ func (x *index) names() []string {
 	for i := range x.shards {
 		sh := &x.shards[i]
 		sh.mu.RLock()
+		for name := range sh.alone {
+			names = append(names, name)
+		}
 		for name := range sh.groups {
 			names = append(names, name)
 		}

@@ -18,27 +18,30 @@ type Identity struct {
 	Bare bool
 }
 
-// Session is one live socket of a machine.
+// Session is one live socket of a machine. There may be a million of them: what many have in common
+// they share, and times are counted from the hub's start.
 type Session struct {
 	// Fixed after construction.
-	hub      *Hub
-	socket   socket.ID
-	number   uint64
-	identity Identity
-	since    time.Time
-
-	// Guarded by the locks of the hub's indexes.
-	at [kinds]int32
+	hub     *Hub
+	socket  socket.ID
+	number  uint64
+	machine string
+	account string
+	key     *[32]byte
+	since   time.Duration // after the hub's start
+	bare    bool
 
 	mu sync.Mutex
 	// Guarded by mu.
 	pos     uint64
-	started bool // auth_success has been handed over
+	why     *Ending // nil: not ended
+	started bool    // auth_success has been handed over
 	behind  bool
 	reading bool // queued for, or inside, a read of the log
 	cut     bool // nothing goes in or out any more but the goodbye
-	ended   bool
-	why     Ending
+
+	// Guarded by the locks of the hub's indexes.
+	at [kinds]int32
 
 	// Owned by the hub's walk once the session has started.
 	pingAt  tick
@@ -52,13 +55,18 @@ type Ending struct {
 }
 
 // Identity is who the session belongs to.
-func (s *Session) Identity() Identity { return s.identity }
+func (s *Session) Identity() Identity {
+	return Identity{Machine: s.machine, Account: s.account, Key: *s.key, Bare: s.bare}
+}
+
+// Machine is the id of the machine the session belongs to.
+func (s *Session) Machine() string { return s.machine }
 
 // Socket is the session's connection.
 func (s *Session) Socket() socket.ID { return s.socket }
 
 // Since is when the session entered the hub.
-func (s *Session) Since() time.Time { return s.since }
+func (s *Session) Since() time.Time { return s.hub.wheel.start.Add(s.since) }
 
 // ID names the session for people and logs.
 func (s *Session) ID() string { return sessionID(s.number) }
@@ -101,10 +109,10 @@ func (s *Session) End(last socket.Prepared, why Ending) bool {
 }
 
 func (s *Session) endLocked(last socket.Prepared, why Ending) bool {
-	if s.ended {
+	if s.why != nil {
 		return false
 	}
-	s.ended, s.cut, s.why = true, true, why
+	s.cut, s.why = true, &why
 	s.hub.engine.End(s.socket, last, uint16(why.Code), why.Reason)
 	return true
 }
@@ -113,7 +121,10 @@ func (s *Session) endLocked(last socket.Prepared, why Ending) bool {
 func (s *Session) Why() (why Ending, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.why, s.ended
+	if s.why == nil {
+		return Ending{}, false
+	}
+	return *s.why, true
 }
 
 // Send hands over a frame that is no message of the log, in its place between them.
@@ -131,7 +142,7 @@ func (s *Session) deliver(m Message) {
 	if s.behind || s.cut || pos <= s.pos {
 		return
 	}
-	if s.hub.engine.Send(s.socket, m.Frame(s.identity.Bare)) {
+	if s.hub.engine.Send(s.socket, m.Frame(s.bare)) {
 		s.pos = pos
 		s.hub.delivered.Add(1)
 		return
@@ -148,7 +159,7 @@ func (s *Session) deliverLive(m Message) {
 	if s.cut {
 		return
 	}
-	if s.behind || !s.hub.engine.Send(s.socket, m.Frame(s.identity.Bare)) {
+	if s.behind || !s.hub.engine.Send(s.socket, m.Frame(s.bare)) {
 		s.hub.dropped.Add(1)
 		return
 	}

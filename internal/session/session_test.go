@@ -250,8 +250,8 @@ func TestSessionsThatEnterUnderLoadMissNothing(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if strings.Contains(string(p), "auth_success") {
-					continue
+				if !strings.Contains(string(p), `"data"`) {
+					continue // hello, or a first ping, whose moment is random
 				}
 				if !strings.HasPrefix(string(p), fmt.Sprintf(`{"type":"data","seq":%d,`, want)) {
 					t.Errorf("got %s, want position %d", p, want)

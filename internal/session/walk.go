@@ -11,13 +11,13 @@ import (
 )
 
 // tick is a moment in tenths of a second since the hub started.
-type tick int64
+type tick int32 // enough for six years
 
 const (
 	tickLength = 100 * time.Millisecond
 	// horizon is how far the wheel reaches, in ticks. What is due later is looked at once on the way.
 	horizon = 1024
-	never   = tick(1<<63 - 1)
+	never   = tick(1<<31 - 1)
 )
 
 // wheel holds each session in the slot of the tick at which it must be looked at next, so that one
@@ -36,7 +36,7 @@ func newWheel(start time.Time) *wheel { return &wheel{start: start} }
 
 // at is the first tick that does not come before t.
 func (w *wheel) at(t time.Time) tick {
-	return tick((t.Sub(w.start) + tickLength - 1) / tickLength)
+	return tick(min((t.Sub(w.start)+tickLength-1)/tickLength, time.Duration(never)))
 }
 
 func (w *wheel) put(s *Session, due tick) {
@@ -114,8 +114,8 @@ func (h *Hub) schedule(s *Session, refresh time.Time) {
 
 func (h *Hub) silentAt(s *Session) tick {
 	last := h.engine.LastByte(s.socket)
-	if last.Before(s.since) {
-		last = s.since
+	if since := s.Since(); last.Before(since) {
+		last = since
 	}
 	return h.wheel.at(last.Add(wire.Silence(h.heartbeat)))
 }
@@ -148,7 +148,7 @@ func (s *Session) ping(p pings) {
 		return
 	}
 	frame := p.positioned
-	if s.identity.Bare || s.behind {
+	if s.bare || s.behind {
 		frame = p.bare
 	}
 	s.hub.engine.Send(s.socket, frame)

@@ -1,7 +1,6 @@
 package socket_test
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +30,7 @@ var autobahnIDs = []struct {
 // turn is what the peer sends, in one write or in chops, and what it is answered before it goes on.
 type turn struct {
 	sent    []byte
+	large   func() []byte // in place of sent: made when its turn comes
 	chop    int
 	answers []string
 }
@@ -67,7 +67,7 @@ func fails(id string, code int, turns ...turn) autobahn {
 func chopped(b0 byte, n, chop int) turn {
 	sign := map[byte]string{0x81: "*", 0x82: "\xfe"}[b0]
 	payload := strings.Repeat(sign, n)
-	t := turn{sent: masked(b0, payload), chop: chop}
+	t := turn{large: func() []byte { return masked(b0, payload) }, chop: chop}
 	if b0 == 0x81 {
 		t.answers = got(payload)
 	}
@@ -323,8 +323,8 @@ func autobahnLimits() (cases []autobahn) {
 	}
 	text, binary := strings.Repeat("*", 4<<20), strings.Repeat("\xfe", 4<<20)
 	for i, size := range []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20} {
-		add("9.3", i, 0x81, say(got(text), inFragments(1, text, size)...))
-		add("9.4", i, 0x82, say(nil, inFragments(2, binary, size)...))
+		add("9.3", i, 0x81, turn{large: func() []byte { return stream(inFragments(1, text, size)...) }, answers: got(text)})
+		add("9.4", i, 0x82, turn{large: func() []byte { return stream(inFragments(2, binary, size)...) }})
 	}
 	for i, chop := range []int{64, 128, 256, 512, 1024, 2048} {
 		add("9.5", i, 0x81, chopped(0x81, 1<<20, chop))
@@ -410,11 +410,14 @@ func (c autobahn) run(t *testing.T, b *rig) {
 }
 
 func (u turn) write(peer *rawPeer) {
-	chop := u.chop
-	if chop == 0 {
-		chop = max(1, len(u.sent))
+	sent, chop := u.sent, u.chop
+	if u.large != nil {
+		sent = u.large()
 	}
-	for part := range slices.Chunk(bytes.Clone(u.sent), chop) {
+	if chop == 0 {
+		chop = max(1, len(sent))
+	}
+	for part := range slices.Chunk(sent, chop) {
 		if peer.writeRaw(part) != nil {
 			return // it was closed on, which the answers show
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -13,12 +12,12 @@ import (
 )
 
 // echoing is an engine that sends every text back, behind net/http with or without TLS.
-func echoing(t *testing.T, start func(*httptest.Server)) (*recorder, *socket.Portable, *websocket.Conn, context.Context) {
+func echoing(t *testing.T, kind string) (*recorder, door, *websocket.Conn, context.Context) {
 	r := newRecorder()
 	// Room for two of the largest: what has just been read may still count as pending.
-	e := portable(t, socket.Config{Handler: r, MaxPending: 1 << 20})
+	e := newDoor(t, kind, socket.Config{Handler: r, MaxPending: 1 << 20})
 	r.onFrame = func(id socket.ID, payload []byte) { e.Send(id, socket.Prepare(payload)) }
-	s := server(t, e, start)
+	s := server(t, e, starting(kind))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	c, _, err := websocket.Dial(ctx, s.URL, &websocket.DialOptions{
@@ -32,14 +31,15 @@ func echoing(t *testing.T, start func(*httptest.Server)) (*recorder, *socket.Por
 	return r, e, c, ctx
 }
 
-func withCoder(t *testing.T, test func(t *testing.T, start func(*httptest.Server))) {
-	t.Run("tcp", func(t *testing.T) { test(t, (*httptest.Server).Start) })
-	t.Run("tls", func(t *testing.T) { test(t, (*httptest.Server).StartTLS) })
+func withCoder(t *testing.T, test func(t *testing.T, kind string)) {
+	for _, kind := range doors {
+		t.Run(kind, func(t *testing.T) { test(t, kind) })
+	}
 }
 
 func TestAnIndependentPeerIsEchoed(t *testing.T) {
-	withCoder(t, func(t *testing.T, start func(*httptest.Server)) {
-		r, _, c, ctx := echoing(t, start)
+	withCoder(t, func(t *testing.T, kind string) {
+		r, _, c, ctx := echoing(t, kind)
 		r.opened(t)
 		for _, size := range []int{0, 1, 125, 126, 127, 4096, 65535, 65536} {
 			sent := bytes.Repeat([]byte("é"), size/2)
@@ -70,8 +70,8 @@ func TestAnIndependentPeerIsEchoed(t *testing.T) {
 }
 
 func TestAnIndependentPeerPingsAndCloses(t *testing.T) {
-	withCoder(t, func(t *testing.T, start func(*httptest.Server)) {
-		r, _, c, ctx := echoing(t, start)
+	withCoder(t, func(t *testing.T, kind string) {
+		r, _, c, ctx := echoing(t, kind)
 		r.opened(t)
 		reading := c.CloseRead(ctx) // pongs are read there
 		if err := c.Ping(ctx); err != nil {
@@ -90,8 +90,8 @@ func TestAnIndependentPeerPingsAndCloses(t *testing.T) {
 }
 
 func TestAnIndependentPeerIsToldTheCode(t *testing.T) {
-	withCoder(t, func(t *testing.T, start func(*httptest.Server)) {
-		r, e, c, ctx := echoing(t, start)
+	withCoder(t, func(t *testing.T, kind string) {
+		r, e, c, ctx := echoing(t, kind)
 		id := r.opened(t)
 		e.End(id, prepare("goodbye"), 4500, "machine_deleted")
 		if _, got, err := c.Read(ctx); string(got) != "goodbye" {

@@ -2,8 +2,10 @@ package socket_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -53,6 +55,35 @@ func TestEnginesCount(t *testing.T) {
 				t.Errorf("a closed engine is still counted: %v", got)
 			}
 		})
+	}
+}
+
+func TestTheEngineOfThisSystemCountsPlainAndSecureConnectionsTogether(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	r := newRecorder()
+	e := native(t, socket.Config{Handler: r, Registerer: registry})
+	for _, kind := range []string{"native", "native tls"} {
+		far := shakeHands(t, dial(t, kind, server(t, e, starting(kind))), nil)
+		id := r.opened(t)
+		_ = far.text("hello")
+		_ = far.binary("x")
+		r.expect(t, `text "hello"`, "binary")
+		e.Send(id, prepare("answer"))
+		far.read(t)
+	}
+	want := map[string]float64{
+		"connections": 2, "received_frames_total": 4, "sent_frames_total": 2,
+		"received_bytes_total": 2 * 18, "sent_bytes_total": 2 * 8, "refused_sends_total": 0,
+	}
+	// What was written is counted behind the write.
+	for patient := time.Now(); ; runtime.Gosched() {
+		got := gather(t, registry)
+		if fmt.Sprint(got) == fmt.Sprint(want) {
+			break
+		}
+		if time.Since(patient) > patience {
+			t.Fatalf("got %v, want %v", got, want)
+		}
 	}
 }
 

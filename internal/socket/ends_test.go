@@ -341,15 +341,27 @@ func newRig(t testing.TB, kind string, cfg socket.Config) *rig {
 		return &rig{engine: e, recorder: r, dial: func() farEnd { return dialPipe(t, e) }}
 	}
 	e := newDoor(t, kind, cfg)
-	b := &rig{engine: e, recorder: r, secure: strings.HasSuffix(kind, "tls")}
-	if b.secure {
-		s := server(t, e, (*httptest.Server).StartTLS)
-		b.dial = func() farEnd { return shakeHands(t, dialTLS(t, s), nil) }
-	} else {
-		s := server(t, e, (*httptest.Server).Start)
-		b.dial = func() farEnd { return shakeHands(t, dialTCP(t, s), nil) }
-	}
+	b := &rig{engine: e, recorder: r, secure: isSecure(kind)}
+	s := server(t, e, starting(kind))
+	b.dial = func() farEnd { return shakeHands(t, dial(t, kind, s), nil) }
 	return b
+}
+
+func isSecure(kind string) bool { return strings.HasSuffix(kind, "tls") }
+
+// starting is how a server of the kind starts, and dial how it is reached.
+func starting(kind string) func(*httptest.Server) {
+	if isSecure(kind) {
+		return (*httptest.Server).StartTLS
+	}
+	return (*httptest.Server).Start
+}
+
+func dial(t testing.TB, kind string, s *httptest.Server) net.Conn {
+	if isSecure(kind) {
+		return dialTLS(t, s)
+	}
+	return dialTCP(t, s)
 }
 
 func newDoor(t testing.TB, kind string, cfg socket.Config) door {

@@ -26,22 +26,20 @@ func TestThousandsOfIdleConnectionsAddNoGoroutine(t *testing.T) {
 	const n = 2000
 	b := newRig(t, "native", socket.Config{})
 	_, first := b.open(t)
-	before := goroutines()
+	before := runtime.NumGoroutine()
 	for range n {
 		b.open(t)
 	}
 	_ = first.text("alive")
 	b.recorder.expect(t, `text "alive"`)
 	// Those of net/http are on their way out when the last peer has been told.
-	for patient := time.Now(); goroutines() > before+10; {
-		if time.Since(patient) > patience {
-			t.Fatalf("%d idle connections make %d goroutines of %d", n, goroutines(), before)
+	for began := time.Now(); runtime.NumGoroutine() > before+10; {
+		if time.Since(began) > patience {
+			t.Fatalf("%d idle connections make %d goroutines of %d", n, runtime.NumGoroutine(), before)
 		}
 		runtime.Gosched()
 	}
 }
-
-func goroutines() int { return runtime.NumGoroutine() }
 
 func TestPeersThatDoNotAnswerAreLetGoAfterTheLingerTimeout(t *testing.T) {
 	b := newRig(t, "native", socket.Config{})
@@ -222,8 +220,19 @@ func starve(t *testing.T) (feed func()) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
+	var holes []int // that others have left below
+	for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
+		holes = append(holes, fd)
+	}
 	var once sync.Once
-	feed = func() { once.Do(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }) }
+	feed = func() {
+		once.Do(func() {
+			_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+			for _, fd := range holes {
+				_ = unix.Close(fd)
+			}
+		})
+	}
 	t.Cleanup(feed)
 	return feed
 }
@@ -264,29 +273,40 @@ func TestAConnectionThatFindsNoSecondDescriptorIsClosedAndToldOf(t *testing.T) {
 	r := newRecorder()
 	e := native(t, socket.Config{Handler: r, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	var starving atomic.Bool
+	var feeding sync.Mutex // nobody else opens anything meanwhile
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if starving.Load() {
+			feeding.Lock()
+			defer feeding.Unlock()
 			defer starve(t)()
 		}
 		_ = e.Upgrade(w, q, testPeer)
 	}))
 	defer s.Close()
 	starving.Store(true)
-	nc := dialTCP(t, s)
-	defer nc.Close()
-	if _, err := nc.Write([]byte(handshake)); err != nil {
-		t.Fatal(err)
-	}
-	_ = nc.SetReadDeadline(time.Now().Add(patience))
-	if n, err := nc.Read(make([]byte, 100)); n > 0 || os.IsTimeout(err) {
-		t.Errorf("read %d bytes, error %v, want the end", n, err)
-	}
-	if log.count("ulimit") != 1 {
-		t.Error("nobody was told")
+	for began := time.Now(); log.count("ulimit") == 0; {
+		if time.Since(began) > patience {
+			t.Fatal("nobody was told")
+		}
+		feeding.Lock()
+		nc := dialTCP(t, s)
+		feeding.Unlock()
+		_, _ = nc.Write([]byte(handshake))
+		_ = nc.SetReadDeadline(time.Now().Add(patience))
+		if _, err := nc.Read(make([]byte, 100)); os.IsTimeout(err) {
+			t.Error("the connection was left open")
+		}
+		nc.Close()
 	}
 	starving.Store(false)
-	shakeHands(t, dialTCP(t, s), nil)
-	r.opened(t)
+	feeding.Lock()
+	defer feeding.Unlock()
+	p := shakeHands(t, dialTCP(t, s), nil)
+	if err := p.text("let in"); err != nil {
+		t.Fatal(err)
+	}
+	for r.next(t) != `text "let in"` {
+	}
 }
 
 // TestChurnUnicastBroadcastAndStoppedPeersAtOnce is for the race detector.
@@ -361,6 +381,46 @@ func readToTheEnd(t *testing.T, far farEnd) {
 	for {
 		if got := far.read(t); strings.HasPrefix(got, "close") || strings.HasPrefix(got, "end") {
 			return
+		}
+	}
+}
+
+func TestLastByteMovesWithWhatComesAndWithWhatALaggingPeerTakes(t *testing.T) {
+	b := newRig(t, "native", socket.Config{})
+	id, far := b.open(t)
+	peer := far.(*rawPeer)
+	opened := b.engine.LastByte(id)
+	b.engine.Send(id, prepare("proves nothing"))
+	if got := far.read(t); got != "proves nothing" {
+		t.Fatalf("peer read %q", got)
+	}
+	if got := b.engine.LastByte(id); !got.Equal(opened) {
+		t.Errorf("a write that nobody waited for moved the last byte by %v", got.Sub(opened))
+	}
+	if err := peer.writeRaw(masked(0x81, "hi")[:1]); err != nil { // one byte, which completes nothing
+		t.Fatal(err)
+	}
+	heard := awaitLastByte(t, b, id, opened)
+	for b.engine.Send(id, numbered(499)) {
+	}
+	stopped := b.engine.LastByte(id)
+	if stopped.Before(heard) {
+		t.Errorf("the last byte went back by %v", heard.Sub(stopped))
+	}
+	for len(far.read(t)) < 100<<10 {
+	}
+	awaitLastByte(t, b, id, stopped)
+}
+
+// awaitLastByte waits until the last byte is later than it was.
+func awaitLastByte(t *testing.T, b *rig, id socket.ID, was time.Time) time.Time {
+	t.Helper()
+	for began := time.Now(); ; runtime.Gosched() {
+		if now := b.engine.LastByte(id); now.After(was) {
+			return now
+		}
+		if time.Since(began) > patience {
+			t.Fatal("the last byte does not move")
 		}
 	}
 }

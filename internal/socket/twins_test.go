@@ -173,7 +173,7 @@ func FuzzEngines(f *testing.F) {
 		f.Add(randomStream(r), r.Uint64())
 	}
 	f.Fuzz(func(t *testing.T, b []byte, cut uint64) {
-		if len(b) > 1<<16 {
+		if len(b) > 1<<14 {
 			return
 		}
 		r := rand.New(rand.NewPCG(cut, 3))

@@ -27,7 +27,7 @@ func request(change func(*http.Request)) *http.Request {
 }
 
 func TestAnImproperHandshakeIsAnsweredWithWhatItLacks(t *testing.T) {
-	e := portable(t, socket.Config{Handler: newRecorder()})
+	e := native(t, socket.Config{Handler: newRecorder()})
 	set := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
 	}
@@ -98,7 +98,7 @@ func ask(t *testing.T, s *httptest.Server, header string) *http.Response {
 }
 
 func TestTheAnswerProvesThatTheKeyWasRead(t *testing.T) {
-	s := server(t, portable(t, socket.Config{Handler: newRecorder()}), (*httptest.Server).Start)
+	s := server(t, native(t, socket.Config{Handler: newRecorder()}), (*httptest.Server).Start)
 	answer := ask(t, s, "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: chat\r\n")
 	// The key and the answer are those of the example in RFC 6455 1.3.
 	if got, want := answer.Header.Get("Sec-WebSocket-Accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="; got != want {
@@ -113,7 +113,7 @@ func TestTheAnswerProvesThatTheKeyWasRead(t *testing.T) {
 
 func TestASubprotocolIsAgreedOnWhenBothSpeakIt(t *testing.T) {
 	cfg := socket.Config{Handler: newRecorder(), Subprotocols: []string{"fleet.2", "fleet.1"}}
-	s := server(t, portable(t, cfg), (*httptest.Server).Start)
+	s := server(t, native(t, cfg), (*httptest.Server).Start)
 	for asked, want := range map[string]string{
 		"": "", "Sec-WebSocket-Protocol: chat\r\n": "", "Sec-WebSocket-Protocol: fleet.1\r\n": "fleet.1",
 		"Sec-WebSocket-Protocol: chat, fleet.1\r\nSec-WebSocket-Protocol: fleet.2\r\n": "fleet.2",
@@ -125,18 +125,13 @@ func TestASubprotocolIsAgreedOnWhenBothSpeakIt(t *testing.T) {
 }
 
 func TestBytesSentWithTheHandshakeAreNotLost(t *testing.T) {
-	for _, kind := range []string{"tcp", "tls"} {
+	for _, kind := range doors {
 		t.Run(kind, func(t *testing.T) {
 			r := newRecorder()
-			e := portable(t, socket.Config{Handler: r})
+			e := newDoor(t, kind, socket.Config{Handler: r})
 			early := stream(masked(0x81, "one"), masked(0x81, "two"), masked(0x01, "thr"), masked(0x80, "ee")[:3])
 			rest := masked(0x80, "ee")[3:]
-			var p *rawPeer
-			if kind == "tcp" {
-				p = shakeHands(t, dialTCP(t, server(t, e, (*httptest.Server).Start)), early)
-			} else {
-				p = shakeHands(t, dialTLS(t, server(t, e, (*httptest.Server).StartTLS)), early)
-			}
+			p := shakeHands(t, dial(t, kind, server(t, e, starting(kind))), early)
 			r.opened(t)
 			r.expect(t, `text "one"`, `text "two"`)
 			if err := p.writeRaw(rest); err != nil {
