@@ -275,7 +275,7 @@ func TestATailThatIsLateBecauseOfABurstSendsNobodyAway(t *testing.T) {
 		}
 		s.wantOpen(p)
 		time.Sleep(leaseLost + 200*time.Millisecond) // now nothing comes any more
-		s.wantEnd(p, "", 1012)
+		s.wantEnd(p, `{"type":"ping"`, 1012)
 	})
 }
 
