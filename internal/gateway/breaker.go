@@ -55,9 +55,3 @@ func (b *breaker) heard(answered bool, now time.Time) {
 		b.recovered()
 	}
 }
-
-func (b *breaker) isOpen() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.failures >= breakAfter
-}

@@ -163,7 +163,7 @@ func (x *index) len() int {
 	for i := range x.shards {
 		sh := &x.shards[i]
 		sh.mu.RLock()
-		n += len(sh.groups)
+		n += len(sh.alone) + len(sh.groups)
 		sh.mu.RUnlock()
 	}
 	return n
