@@ -212,7 +212,8 @@ func open(t *testing.T, dir string) (*server.Server, *api.Client, func() error) 
 }
 
 func TestAFullStoreRefusesPublishesAndGoesOnDeleting(t *testing.T) {
-	g := fleetlinetest.StartWith(t, fleetlinetest.Config{StoreMaxBytes: smallStore})
+	// The machine does not read while the store is filled, which must not pass for silence.
+	g := fleetlinetest.StartWith(t, fleetlinetest.Config{StoreMaxBytes: smallStore, Heartbeat: 10 * time.Minute})
 	_, key := g.AddAccount("a")
 	l, hello := login(t, g.URL, withHWID(key, "hw"))
 	fillStore(t, g)
@@ -227,7 +228,7 @@ func TestAFullStoreRefusesPublishesAndGoesOnDeleting(t *testing.T) {
 	login(t, g.URL, withToken(other.text("sessionToken")))
 }
 
-const smallStore = 256 << 20
+const smallStore = 96 << 20
 
 // fillStore fills it to the last byte that a message may have: large ones first, then small ones.
 func fillStore(t *testing.T, g *fleetlinetest.Gateway) {
