@@ -29,6 +29,35 @@ func TestEveryTestThatArchitectureNamesExists(t *testing.T) {
 	}
 }
 
+var relativeLink = regexp.MustCompile(`\]\(([^)#:]+)[^):]*\)`)
+
+func TestEveryFileThatADocumentLinksToExists(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "wire/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	links := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range relativeLink.FindAllStringSubmatch(string(text), -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("only %d links were found", links)
+	}
+}
+
 func testsOfTheModule(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder

@@ -61,7 +61,12 @@ func (d *doctorCmd) Run(ctx context.Context, c *console) error {
 
 func (d *doctorCmd) print(c *console, found []directory.Finding) error {
 	if !d.JSON {
+		shown := map[string]bool{"": true}
 		for _, f := range found {
+			if shown[f.SQL] {
+				f.SQL = "" // long, and to be run once
+			}
+			shown[f.SQL] = true
 			printFinding(c.out, f)
 		}
 		return nil

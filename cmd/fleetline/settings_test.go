@@ -2,12 +2,15 @@ package main
 
 import (
 	"io"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"github.com/joho/godotenv"
 )
 
 // setting is one row of docs/settings.md, or what kong knows of one flag.
@@ -48,8 +51,14 @@ func TestTheSettingsPageNamesEverySecret(t *testing.T) {
 	}
 }
 
+func TestTheDoctorTakesTheSettingsOfServe(t *testing.T) {
+	if doctor, serve := settingsOf(t, "doctor"), settingsOf(t, "serve"); !slices.Equal(doctor, serve) {
+		t.Errorf("the doctor takes %v, want %v", doctor, serve)
+	}
+}
+
 func TestNoSecretHasAFlag(t *testing.T) {
-	for _, command := range []string{"serve", "connect", "machine", "account", "publish", "admin", "demo"} {
+	for _, command := range []string{"serve", "doctor", "connect", "machine", "account", "publish", "admin", "demo"} {
 		for _, s := range settingsOf(t, command) {
 			for _, name := range strings.Split(s.env, ", ") {
 				if slices.Contains(secrets(), name) {
@@ -57,6 +66,42 @@ func TestNoSecretHasAFlag(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// shown is a line of .env.example that shows a setting without setting it.
+var shown = regexp.MustCompile(`(?m)^# ?([A-Z][A-Z0-9_]*)=(.*)$`)
+
+func TestTheExampleEnvFileSetsNothingAndNamesOnlyWhatIsKnown(t *testing.T) {
+	text, err := os.ReadFile("../../.env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := godotenv.UnmarshalBytes(text)
+	if err != nil {
+		t.Fatalf("it does not parse: %v", err)
+	}
+	initial := map[string]string{}
+	for _, command := range []string{"serve", "connect"} {
+		for _, s := range settingsOf(t, command) {
+			name, _, _ := strings.Cut(s.env, ", ")
+			initial[name] = s.initial
+		}
+	}
+	for _, name := range secrets() {
+		initial[name] = ""
+	}
+	all := maps.Clone(set)
+	for _, line := range shown.FindAllStringSubmatch(string(text), -1) {
+		all[line[1]] = strings.TrimSpace(line[2])
+	}
+	for name, value := range all {
+		if want, known := initial[name]; !known || value != want {
+			t.Errorf("%s=%s: want the default %q, of a setting there is (%v)", name, value, want, known)
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(set)), []string{"JWT_SECRET", "PORT", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_URL"}; !slices.Equal(got, want) {
+		t.Errorf("not commented are %q, want %q", got, want)
 	}
 }
 

@@ -95,8 +95,11 @@ func (d *Directory) askPiece(ctx context.Context, q question, values []string) m
 		}
 		return known
 	}
+	if len(found) > 0 {
+		d.sees.Store(true)
+	}
 	if err == nil && len(found) < len(values) {
-		err = d.showRole(ctx, found)
+		err = d.showRole(ctx)
 	}
 	d.note(err)
 	known := make(map[string]directory.AccountAnswer, len(values))

@@ -20,6 +20,8 @@ const (
 	clockSlack = 30 * time.Second
 	// sampleRows is how many accounts are compared with each other.
 	sampleRows = 1000
+	// nowhere stands for the installation of a gateway that has never run. Nothing is enrolled there.
+	nowhere = "aaaaaaaa"
 )
 
 // Diagnose looks at everything that Open and the running directory depend on, and says what to do. It
@@ -29,6 +31,9 @@ func Diagnose(ctx context.Context, c Config) []directory.Finding {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Registerer = nil
+	if c.Installation == "" {
+		c.Installation = nowhere
+	}
 	c = c.withDefaults()
 	x := &examination{}
 	if !x.settings(c) {

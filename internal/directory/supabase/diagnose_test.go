@@ -46,7 +46,8 @@ func TestDiagnose(t *testing.T) {
 			p.db.Exec(p.t, `alter table "user" rename to "the users"`)
 			c.Names.Accounts = "the users"
 		}, "realtime", directory.Warn, "a space in their name", ""},
-		"Clock": {func(*project, *Config) {}, "clock", directory.OK, "agree", ""},
+		"Clock":      {func(*project, *Config) {}, "clock", directory.OK, "agree", ""},
+		"NotYetHere": {func(_ *project, c *Config) { c.Installation = "" }, "realtime", directory.OK, "as they happen", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProject(t, s, "bigint", standin.Config{})

@@ -209,10 +209,15 @@ func TestWhatTheOwnerForgotIsSaidAtTheStart(t *testing.T) {
 		bend func(*project, *Config)
 		want string
 	}{
-		"NoTable":   {func(_ *project, c *Config) { c.Names.Accounts = "users" }, "there is no table public.users (HTTP 404 PGRST205)"},
-		"NoColumn":  {func(_ *project, c *Config) { c.Names.Key = "api_key" }, "table public.user has no column id or api_key (HTTP 400 42703)"},
-		"NoSchema":  {func(_ *project, c *Config) { c.Names.Schema = "private" }, "schema private is not exposed (HTTP 406 PGRST106)"},
-		"NoGrant":   {func(p *project, _ *Config) { p.db.Exec(p.t, `revoke all on "user" from service_role`) }, "the key may not read table public.user (HTTP 403 42501)"},
+		"NoTable":  {func(_ *project, c *Config) { c.Names.Accounts = "users" }, "there is no table public.users (HTTP 404 PGRST205)"},
+		"NoColumn": {func(_ *project, c *Config) { c.Names.Key = "api_key" }, "table public.user has no column id or api_key (HTTP 400 42703)"},
+		"NoSchema": {func(_ *project, c *Config) { c.Names.Schema = "private" }, "schema private is not exposed (HTTP 406 PGRST106)"},
+		"NoGrant":  {func(p *project, _ *Config) { p.db.Exec(p.t, `revoke all on "user" from service_role`) }, "the key may not read table public.user (HTTP 403 42501)"},
+		"Guarded": {func(p *project, _ *Config) {
+			p.installAll()
+			p.db.Exec(p.t, `create or replace function fleetline_guard() returns void language plpgsql as $$ begin
+				raise exception using errcode = 'FL002', message = 'this server is a replica, not the primary'; end $$`)
+		}, "the functions refuse to answer (HTTP 400 FL002)"},
 		"OldKey":    {func(p *project, _ *Config) { p.RotateKeys() }, "the project refuses the key (HTTP 401 (the key is refused))"},
 		"AnonToken": {func(p *project, c *Config) { c.ServiceKey = directory.Key(p.Keys().Anon) }, `the service key has the role "anon", not service_role`},
 	} {

@@ -109,10 +109,7 @@ func randomKey() string {
 // showRole is asked before an absence is said. To a key that does not see every row, what is hidden
 // looks deleted. A legacy key names its role; any other has shown it by running what only the service
 // role may run, or by seeing a row.
-func (d *Directory) showRole(ctx context.Context, found []row) error {
-	if len(found) > 0 {
-		d.sees.Store(true)
-	}
+func (d *Directory) showRole(ctx context.Context) error {
 	if d.sees.Load() {
 		return nil
 	}
@@ -152,7 +149,7 @@ func (d *Directory) refusal(err error) error {
 		return &hinted{fmt.Sprintf("table %s.%s has no column %s or %s (%v)", n.Schema, n.Accounts, n.ID, n.Key, f), "Set the names of its columns."}
 	case f.code == "PGRST106":
 		return &hinted{fmt.Sprintf("schema %s is not exposed (%v)", n.Schema, f), "Add it to the exposed schemas: Project Settings, Data API."}
-	case f.code == "P0001":
+	case f.code == "FL002":
 		return &hinted{fmt.Sprintf("the functions refuse to answer (%v)", f),
 			"They do so on a read replica, and where row-level security hides rows from the key's role."}
 	case f.code == "42501", f.status == 403:

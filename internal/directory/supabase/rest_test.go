@@ -426,6 +426,21 @@ func TestASecretKeyIsNotBelievedThatNobodyIsThereBeforeItHasSeenARow(t *testing.
 	}
 }
 
+// The one account of a project that has begun with one is deleted: the key saw it when it connected.
+func TestASecretKeyThatHasSeenTheOnlyRowIsBelievedThatItIsGone(t *testing.T) {
+	s := newScripted(t)
+	d := s.open(t, s.config(&journal{}))
+	d.sees.Store(false)
+	s.say(always(200, `[{"id":"only","apikey":"flk_machine,\"key\\"}]`, "Content-Range", "0-0/1"))
+	if got := verdicts(d.Accounts().Lookup(t.Context(), []directory.Key{machineKey})); got != "found only" {
+		t.Fatalf("the only key is %s", got)
+	}
+	s.say(empty)
+	if got := verdicts(d.Accounts().Check(t.Context(), []string{"only"})); got != "not found" {
+		t.Errorf("when it is gone it is %s", got)
+	}
+}
+
 func TestRequestsAreCounted(t *testing.T) {
 	s := newScripted(t)
 	c := s.config(&journal{})
