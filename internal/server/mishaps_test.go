@@ -122,6 +122,7 @@ func (w *world) replace() {
 		return
 	}
 	o := w.present()
+	w.t.Logf("account %s is replaced", o.id)
 	w.sql(`do $$ declare k text; begin
 		delete from "user" where id = ` + o.id + ` returning apikey into k;
 		insert into "user" (id, apikey) values (` + o.id + `, k);
@@ -143,10 +144,14 @@ func (w *world) deleteMachine() {
 	u := w.someone()
 	var id string
 	w.set(func() {
-		if id = u.id; id != "" && !u.busy || u.link != nil {
-			u.begun, u.under = true, u.owner.key
-		} else {
-			id = ""
+		if u.isOnline || !u.busy {
+			id = u.id
+		}
+		if u.begun = id != ""; !u.begun {
+			return
+		}
+		if u.under = u.owner.key; !w.hasMachines {
+			u.under = u.key // the gateway knows no other, for the accounts are elsewhere
 		}
 	})
 	if id == "" {

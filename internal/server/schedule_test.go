@@ -159,7 +159,7 @@ func (w *world) connect(u *unit) {
 		if how != "" {
 			w.ended(a, how)
 		}
-		w.set(func() { u.busy, u.link = false, nil })
+		w.set(func() { u.busy, u.link, u.isOnline = false, nil, false })
 	})
 }
 

@@ -13,26 +13,33 @@ func (w *world) empty() {
 		return
 	}
 	w.set(func() { w.isAway = true })
+	machines, away := "", ""
 	if w.hasMachines { // whose triggers would say that each of them was deleted
-		w.sql(`alter table machines disable trigger user`)
-		w.sql(`create table away_machines as table machines`)
+		machines, away = `, machines`, `alter table machines disable trigger user; create table away_machines as table machines;`
 	}
-	w.sql(`create table away as table "user"`)
-	w.database.Exec(w.t, `begin; truncate "user" cascade; insert into "user" (id, apikey) values (777777, 'a stranger'); commit`)
+	w.sql(`do $$ begin
+		lock table "user"` + machines + `;
+		` + away + `
+		create table away as table "user";
+		truncate "user" cascade;
+		insert into "user" (id, apikey) values (777777, 'a stranger');
+	end $$`)
 }
 
 func (w *world) refill() {
 	if !w.isAway {
 		return
 	}
-	w.sql(`delete from "user" where id = 777777`)
-	w.sql(`insert into "user" select * from away`)
+	back := ""
 	if w.hasMachines {
-		w.sql(`insert into machines select * from away_machines on conflict do nothing`)
-		w.sql(`alter table machines enable trigger user`)
-		w.sql(`drop table away_machines`)
+		back = `insert into machines select * from away_machines; alter table machines enable trigger user; drop table away_machines;`
 	}
-	w.sql(`drop table away`)
+	w.sql(`do $$ begin
+		delete from "user" where id = 777777;
+		insert into "user" select * from away;
+		drop table away;
+		` + back + `
+	end $$`)
 	w.set(func() { w.isAway, w.back = false, time.Now() })
 }
 

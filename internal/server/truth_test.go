@@ -54,10 +54,11 @@ type unit struct {
 	hwid  string // empty: the default machine
 	// What it was given when it was last admitted, and with which key.
 	id, token, key string
-	// under is the account's key when the machine was deleted.
-	under string
-	busy  bool // it connects
-	link  *line
+	// under is the key that the machine stays deleted for.
+	under    string
+	busy     bool  // it connects, or is online
+	link     *line // nil: none yet
+	isOnline bool
 	deletion
 }
 
@@ -117,6 +118,7 @@ func (w *truth) admitted(a *attempt, hello frame) {
 	if u.begun && a.key != u.under {
 		u.deletion = deletion{} // another key opens the account: it is a new machine
 	}
+	u.isOnline = true
 	u.id, u.token, u.key = id, hello.text("sessionToken"), a.key
 }
 
