@@ -74,6 +74,26 @@ func TestOnlyTheBrokerAndTheEmbeddedDirectoryKnowNATS(t *testing.T) {
 	}
 }
 
+// A program that started a database of its own, or believed a stand-in, would be a bad joke.
+func TestOnlyTestsImportWhatIsForTests(t *testing.T) {
+	helpers := []string{"internal/directory/directorytest", "internal/directory/pgtest", "internal/directory/supabase/standin"}
+	isHelper := func(name string) bool {
+		return slices.ContainsFunc(helpers, func(h string) bool { return within(name, h) })
+	}
+	for _, h := range helpers {
+		if _, err := fs.Stat(tree(), h); err != nil {
+			t.Errorf("this rule is about a folder that is not there: %v", err)
+		}
+	}
+	for _, s := range sources(t) {
+		for _, imported := range s.imports {
+			if isHelper(strings.TrimPrefix(imported, module+"/")) && !isHelper(s.path) {
+				t.Errorf("%s is no test and imports %s", s.path, imported)
+			}
+		}
+	}
+}
+
 // What users import must stay light: not even through somebody else may it bring the gateway along.
 func TestUsersOfTheSDKGetNoneOfTheGateway(t *testing.T) {
 	forbidden := []string{

@@ -41,20 +41,28 @@ func dial(t testing.TB, url string) *line {
 
 func (l *line) say(f frame) {
 	l.t.Helper()
-	b, err := json.Marshal(f)
-	if err != nil {
-		l.t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := l.c.Write(ctx, websocket.MessageText, b); err != nil {
+	if err := l.write(ctx, f); err != nil {
 		l.t.Fatalf("writing a frame: %v", err)
 	}
+}
+
+func (l *line) write(ctx context.Context, f frame) error {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return l.c.Write(ctx, websocket.MessageText, b)
 }
 
 func (l *line) read() (frame, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	return l.readIn(ctx)
+}
+
+func (l *line) readIn(ctx context.Context) (frame, error) {
 	_, b, err := l.c.Read(ctx)
 	if err != nil {
 		return nil, err

@@ -20,12 +20,12 @@ var words = map[string]string{
 	"28000": "the role may not log in", "28P01": "the password is wrong", "3D000": "there is no such database",
 	"3F000": "there is no such schema", "42501": "permission is missing", "42703": "a column is missing",
 	"42883": "a function is missing", "42P01": "a table is missing", "53300": "it has too many connections",
-	"55P03": "a lock was not to be had in time", "57014": "the query was cancelled", "57P01": "it is shutting down",
+	"55000": "it takes no connections at present", "55P03": "a lock was not to be had in time", "57014": "the query was cancelled", "57P01": "it is shutting down",
 	"57P02": "it has crashed", "57P03": "it is starting up",
 }
 
 // passing are the SQLSTATEs of what passes by itself.
-var passing = []string{"53300", "55P03", "57014", "57P01", "57P02", "57P03"}
+var passing = []string{"53300", "55000", "55P03", "57014", "57P01", "57P02", "57P03"}
 
 var (
 	errReplica  = errors.New("the server is a replica, not the primary")
