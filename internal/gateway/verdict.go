@@ -179,15 +179,15 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 // judgeToken is empty when the token admits. While the directory is unavailable its signature and
 // the tombstones alone decide; the sweep checks it first when the directory is back.
 func (g *Gateway) judgeToken(a *applicant, account finding[directory.AccountAnswer], machine finding[directory.MachineAnswer]) wire.Code {
-	switch account.verdict {
-	case directory.NotFound, directory.Deleted:
+	switch {
+	case machine.verdict == directory.Deleted:
+		return g.deletion(machine.answer.Machine) // a record, which needs no proof
+	case account.verdict == directory.NotFound, account.verdict == directory.Deleted:
 		return g.absence(a.claims.Account, account)
-	case directory.Found:
+	case account.verdict == directory.Found:
 		g.isThere(subject{accountSubject, a.claims.Account}, a.seen)
 	}
 	switch {
-	case machine.verdict == directory.Deleted:
-		return g.deletion(machine.answer.Machine)
 	case g.refused.token(a.claims):
 		return wire.CodeBadToken
 	case machine.verdict == directory.NotFound:
