@@ -275,7 +275,9 @@ func TestATailThatIsLateBecauseOfABurstSendsNobodyAway(t *testing.T) {
 		}
 		s.wantOpen(p)
 		time.Sleep(leaseLost + 200*time.Millisecond) // now nothing comes any more
-		s.wantEnd(p, `{"type":"ping"`, 1012)
+		if how, _ := p.Closure(); how.Code != 1012 {
+			t.Errorf("closed with %d %q, want 1012", how.Code, how.Reason)
+		}
 	})
 }
 
