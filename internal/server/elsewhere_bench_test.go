@@ -33,7 +33,7 @@ func BenchmarkDeletionElsewhere(b *testing.B) {
 				pause = 700 * time.Millisecond
 			}
 			if strings.HasSuffix(kind, "without feed") {
-				pause = 100 * time.Millisecond
+				pause = 200 * time.Millisecond
 			}
 			b.ResetTimer()
 			for _, m := range f.doomed {
@@ -86,6 +86,7 @@ func newDoomedFleet(b *testing.B, kind string) *doomedFleet {
 		config.DatabaseURL = strings.Replace(db.URL, "postgres@", "reader@", 1)
 	}
 	db.Exec(b, fmt.Sprintf(`insert into "user" (apikey) select 'flk_' || n from generate_series(1, %d) n`, b.N+benchBystanders))
+	config.Heartbeat = 10 * time.Minute // nobody here answers
 	g := fleetlinetest.StartWith(b, config)
 	for n := range benchBystanders {
 		login(b, g.URL, withHWID(fmt.Sprint("flk_", n+1), "hw"))

@@ -21,15 +21,15 @@ var mishaps = []mishap{
 	{8, "a machine drops", (*world).drop},
 	{6, "an account is inserted", func(w *world) { w.connect(w.enlist(w.insert(), "hw")) }},
 	{6, "an account is deleted", (*world).deleteSome},
-	{4, "an account is deleted and inserted in one transaction", (*world).replace},
+	{2, "an account is deleted and inserted in one transaction", (*world).replace},
 	{5, "a key is rotated", (*world).rotate},
 	{5, "a machine is deleted", (*world).deleteMachine},
 	{4, "changes stop to flow", (*world).loseFeed},
 	{3, "changes flow again", (*world).healFeed},
 	{1, "the directory goes away", (*world).goDown},
 	{4, "the directory comes back", (*world).comeUp},
-	{1, "all rows are gone", (*world).empty},
-	{4, "all rows are back", (*world).refill},
+	{3, "all rows are gone", (*world).empty},
+	{6, "all rows are back", (*world).refill},
 	{1, "the gateway restarts", func(w *world) { w.restart(false) }},
 	{1, "the gateway is killed", func(w *world) { w.restart(true) }},
 }
@@ -123,6 +123,7 @@ func (w *world) replace() {
 	}
 	o := w.present()
 	w.t.Logf("account %s is replaced", o.id)
+	w.replaced = time.Now()
 	w.sql(`do $$ declare k text; begin
 		delete from "user" where id = ` + o.id + ` returning apikey into k;
 		insert into "user" (id, apikey) values (` + o.id + `, k);

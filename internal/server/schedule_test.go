@@ -43,8 +43,10 @@ type world struct {
 	faults   standin.Faults
 	// hasMachines: there is a table of machines.
 	hasMachines bool
-	isRefusing  bool // the outage is one of the listener, not of REST alone
+	isRefusing  bool      // the outage is one of the listener, not of REST alone
+	replaced    time.Time // when an account was last deleted and inserted in one transaction
 
+	door     string         // where machines come, also while the gateway is restarted
 	machines sync.WaitGroup // their connections
 	life     context.Context
 	kill     context.CancelFunc
@@ -86,7 +88,7 @@ func TestNoScheduleOfMishapsBreaksThePromiseOfDeletion(t *testing.T) {
 				<-pace.C
 			}
 			w.settle()
-			t.Logf("how connections ended: %v", w.counts)
+			w.set(func() { t.Logf("how connections ended: %v", w.counts) })
 		})
 	}
 }
@@ -115,6 +117,7 @@ func newScheduledWorld(t *testing.T, server *pgtest.Server, kind string, r *rand
 		w.insert()
 	}
 	w.Gateway = fleetlinetest.StartWith(t, config)
+	w.door = w.URL
 	w.life, w.kill = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		w.kill()
@@ -192,7 +195,7 @@ func (w *world) attempt(u *unit) *attempt {
 // talk speaks for a machine until its connection ends, and returns how it did; empty: it was never
 // there, or went away by itself.
 func (w *world) talk(a *attempt) string {
-	c, _, err := websocket.Dial(w.life, w.URL, nil)
+	c, _, err := websocket.Dial(w.life, w.door, nil)
 	if err != nil {
 		return ""
 	}
