@@ -46,6 +46,7 @@ type world struct {
 	isRefusing  bool      // the outage is one of the listener, not of REST alone
 	replaced    time.Time // when an account was last deleted and inserted in one transaction
 
+	door     string         // where machines come, also while the gateway is restarted
 	machines sync.WaitGroup // their connections
 	life     context.Context
 	kill     context.CancelFunc
@@ -87,7 +88,7 @@ func TestNoScheduleOfMishapsBreaksThePromiseOfDeletion(t *testing.T) {
 				<-pace.C
 			}
 			w.settle()
-			t.Logf("how connections ended: %v", w.counts)
+			w.set(func() { t.Logf("how connections ended: %v", w.counts) })
 		})
 	}
 }
@@ -116,6 +117,7 @@ func newScheduledWorld(t *testing.T, server *pgtest.Server, kind string, r *rand
 		w.insert()
 	}
 	w.Gateway = fleetlinetest.StartWith(t, config)
+	w.door = w.URL
 	w.life, w.kill = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		w.kill()
@@ -193,7 +195,7 @@ func (w *world) attempt(u *unit) *attempt {
 // talk speaks for a machine until its connection ends, and returns how it did; empty: it was never
 // there, or went away by itself.
 func (w *world) talk(a *attempt) string {
-	c, _, err := websocket.Dial(w.life, w.URL, nil)
+	c, _, err := websocket.Dial(w.life, w.door, nil)
 	if err != nil {
 		return ""
 	}

@@ -59,7 +59,7 @@ func (w *world) settle() {
 			break
 		}
 		if time.Now().After(deadline) {
-			w.t.Errorf("%d machines that are there do not get in: %v", len(out), out[0].owner)
+			w.t.Errorf("%d machines that are there do not get in", len(out))
 			break
 		}
 		for _, u := range out {

@@ -33,8 +33,7 @@ type truth struct {
 	// since is when the directory could be asked again or the gateway was up again, whatever was last;
 	// back is when the rows were there again.
 	since, back time.Time
-	counts      map[string]int
-	wrong       bool
+	counts      map[string]int // how connections ended
 }
 
 // bound is how long after a deletion a session may be there: the longest pause between two sweeps, and
@@ -93,7 +92,6 @@ func (a *attempt) String() string {
 func clock(t time.Time) string { return t.Format("05.000") }
 
 func (w *truth) failLocked(what string, a *attempt) {
-	w.wrong = true
 	o, u := a.unit.owner, a.unit
 	w.t.Errorf("%s %s: %s; account's deletion %s, machine's %s, directory down %v since %s",
 		clock(time.Now()), what, a, o.deletion, u.deletion, w.isDown, clock(w.since))
