@@ -15,7 +15,7 @@ import (
 //   - machine_deleted is for machines that were deleted, or whose account was: nobody else is told.
 //   - auth_failed 4501 is for keys that are not the account's, and for accounts that are not there.
 //   - a deleted machine or account is not readmitted by key, with its machineId or without. Nor by token,
-//     unless the directory could not be asked when the token came; and not even then once anyone of it was
+//     unless the directory could not be asked when the token came; and not even then once that machine was
 //     told, for that is in the log.
 //   - a deleted machine or account has no session when the directory and the gateway have been there for
 //     the bound. A feed that is lost excuses nothing.
@@ -55,8 +55,9 @@ type unit struct {
 	id, token, key string
 	// under is the key that the machine stays deleted for.
 	under    string
-	busy     bool  // it connects, or is online
-	link     *line // nil: none yet
+	told     time.Time // when it was first told that it, or its account, was deleted
+	busy     bool      // it connects, or is online
+	link     *line     // nil: none yet
 	isOnline bool
 	deletion
 }
@@ -65,7 +66,6 @@ type unit struct {
 type deletion struct {
 	begun bool
 	done  time.Time // zero: not yet, or nobody knows
-	told  time.Time // when the first of its machines was told
 }
 
 func (d deletion) isDone(at time.Time) bool { return !d.done.IsZero() && d.done.Before(at) }
@@ -93,12 +93,12 @@ func clock(t time.Time) string { return t.Format("05.000") }
 
 func (w *truth) failLocked(what string, a *attempt) {
 	o, u := a.unit.owner, a.unit
-	w.t.Errorf("%s %s: %s; account's deletion %s, machine's %s, directory down %v since %s",
-		clock(time.Now()), what, a, o.deletion, u.deletion, w.isDown, clock(w.since))
+	w.t.Errorf("%s %s: %s; account's deletion %s, machine's %s, told %s, directory down %v since %s",
+		clock(time.Now()), what, a, o.deletion, u.deletion, clock(u.told), w.isDown, clock(w.since))
 }
 
 func (d deletion) String() string {
-	return fmt.Sprintf("{%v done %s told %s}", d.begun, clock(d.done), clock(d.told))
+	return fmt.Sprintf("{%v done %s}", d.begun, clock(d.done))
 }
 
 // admitted notes a session, and tells whether it may be.
@@ -107,22 +107,22 @@ func (w *truth) admitted(a *attempt, hello frame) {
 	defer w.mu.Unlock()
 	w.counts["admitted"]++
 	id, u := hello.text("machineId"), a.unit
-	if u.owner.isDone(a.sent) && !w.isExcusedLocked(a, u.owner.deletion) {
+	if u.owner.isDone(a.sent) && !w.isExcusedLocked(a) {
 		w.failLocked("a deleted account's machine is readmitted", a)
 	}
-	if u.isDone(a.sent) && id == u.id && a.key == u.under && !w.isExcusedLocked(a, u.deletion) {
+	if u.isDone(a.sent) && id == u.id && a.key == u.under && !w.isExcusedLocked(a) {
 		w.failLocked("a deleted machine is readmitted", a)
 	}
 	if u.begun && a.key != u.under {
-		u.deletion = deletion{} // another key opens the account: it is a new machine
+		u.deletion, u.told = deletion{}, time.Time{} // another key opens the account: it is a new machine
 	}
 	u.isOnline = true
 	u.id, u.token, u.key = id, hello.text("sessionToken"), a.key
 }
 
 // isExcusedLocked tells whether a deletion could not be known when a token came.
-func (w *truth) isExcusedLocked(a *attempt, d deletion) bool {
-	if !a.byToken || !d.told.IsZero() && d.told.Before(a.sent) {
+func (w *truth) isExcusedLocked(a *attempt) bool {
+	if told := a.unit.told; !a.byToken || !told.IsZero() && told.Before(a.sent) {
 		return false
 	}
 	return w.isDown || a.sent.Before(w.since.Add(bound))
@@ -139,7 +139,9 @@ func (w *truth) ended(a *attempt, how string) {
 		if !u.begun && !u.owner.begun {
 			w.failLocked("a machine that is there was told that it was deleted", a)
 		}
-		u.noteTold()
+		if u.told.IsZero() {
+			u.told = time.Now()
+		}
 	case badKey:
 		isAway := w.isAway || a.sent.Before(w.back.Add(bound))
 		if a.key == u.owner.key && !u.owner.begun && !isAway {
@@ -149,19 +151,6 @@ func (w *truth) ended(a *attempt, how string) {
 		if slices.Contains(forGood, how) {
 			w.failLocked("a machine was sent away for good with "+how, a)
 		}
-	}
-}
-
-// noteTold notes whose deletion was told, where that is certain.
-func (u *unit) noteTold() {
-	d := &u.deletion
-	if !u.begun {
-		d = &u.owner.deletion
-	} else if u.owner.begun {
-		return
-	}
-	if d.told.IsZero() {
-		d.told = time.Now()
 	}
 }
 
@@ -194,16 +183,10 @@ func (w *truth) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.since = time.Now()
-	forget := func(d *deletion) {
-		if time.Since(d.told) < time.Second {
-			d.told = time.Time{}
-		}
-	}
-	for _, o := range w.owners {
-		forget(&o.deletion)
-	}
 	for _, u := range w.units {
-		forget(&u.deletion)
+		if time.Since(u.told) < time.Second {
+			u.told = time.Time{}
+		}
 	}
 }
 
