@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// askMost is the most ids of one question to a directory, those of the controls included: what
-	// fits the address of one HTTP request.
-	askMost = 150
+	// askMost is the most ids of one question to a directory, those of the controls included. A driver
+	// that must ask by HTTP addresses makes three full requests of it.
+	askMost = 450
 	// controlsPerID is how many rows that must be there stand beside one id, so that its absence is
 	// a fifth of the answer at most.
 	controlsPerID = 4

@@ -27,7 +27,7 @@ const (
 	// crowd is how many within crowdWindow are a storm.
 	crowd       = 32
 	crowdWindow = 20 * time.Millisecond
-	linger      = 50 * time.Millisecond
+	linger      = 100 * time.Millisecond
 )
 
 // judge asks the directory about applicants.

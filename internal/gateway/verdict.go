@@ -181,6 +181,9 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 func (g *Gateway) judgeToken(a *applicant, account finding[directory.AccountAnswer], machine finding[directory.MachineAnswer]) wire.Code {
 	switch {
 	case machine.verdict == directory.Deleted:
+		if account.verdict == directory.NotFound {
+			g.absence(a.claims.Account, account) // its other machines are concerned, too
+		}
 		return g.deletion(machine.answer.Machine) // a record, which needs no proof
 	case account.verdict == directory.NotFound, account.verdict == directory.Deleted:
 		return g.absence(a.claims.Account, account)

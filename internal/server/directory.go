@@ -32,6 +32,7 @@ func (s *Server) openDirectory(ctx context.Context) error {
 		Installation: s.broker.Installation(),
 		BucketBytes:  s.broker.BucketBytes(),
 		Sync:         s.broker.SyncBucket,
+		KeysOf:       s.keysOf,
 		Logger:       s.log,
 	})
 	if err != nil {
@@ -59,6 +60,11 @@ func (s *Server) openDirectory(ctx context.Context) error {
 		s.books = b
 	}
 	return err
+}
+
+// keysOf asks whoever keeps the accounts.
+func (s *Server) keysOf(ctx context.Context, account string) []directory.Digest {
+	return s.books.accounts.Check(ctx, []string{account})[0].Account.Digests
 }
 
 // elsewhere opens the directory outside this process; nil if the settings name none.

@@ -151,6 +151,21 @@ func TestAChangedKeyElsewhereEndsTheSessionsOfTheOldOne(t *testing.T) {
 	})
 }
 
+func TestAMachineDeletedAfterARotationStaysDeletedForTheNewKey(t *testing.T) {
+	everywhere(t, func(t *testing.T, k *keeper) {
+		id, key := k.newAccount()
+		l, hello := login(t, k.URL, withHWID(key, "hw"))
+		_ = l.c.CloseNow() // it is away when its key changes
+		k.db.Exec(t, `update "user" set apikey = 'rotated' where id::text = $1`, id)
+		deleteMachine(t, k.Gateway, hello.text("machineId"))
+		want(t, "with the new key", refused(t, k.URL, withHWID("rotated", "hw")), toldDeleted)
+		_, other := login(t, k.URL, withHWID("rotated", "hw2"))
+		if other.text("machineId") == hello.text("machineId") {
+			t.Error("another machine has its id")
+		}
+	})
+}
+
 func TestAnEmptiedOrForeignTableTellsNobody(t *testing.T) {
 	everywhere(t, func(t *testing.T, k *keeper) {
 		_, key := k.newAccount()

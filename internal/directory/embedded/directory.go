@@ -23,6 +23,9 @@ type Config struct {
 	// Sync hands a bucket to the disk itself: changes that must outlive a power failure wait for it.
 	// nil: they do not.
 	Sync func(bucket string) error
+	// KeysOf are the digests that open an account kept elsewhere now; none if that is not known. A
+	// machine that is deleted stays so for them. nil: all accounts are kept here.
+	KeysOf func(ctx context.Context, account string) []directory.Digest
 	// Replicas is how many nodes of a cluster store each record. 0: 1.
 	Replicas int
 	Logger   *slog.Logger
@@ -106,7 +109,7 @@ func open(ctx, life context.Context, c Config) (*Directory, error) {
 		return nil, err
 	}
 	d := &Directory{}
-	d.machines = &Machines{bucket: m, book: machines, accounts: accounts, installation: c.Installation}
+	d.machines = &Machines{bucket: m, book: machines, accounts: accounts, installation: c.Installation, elsewhere: c.KeysOf}
 	d.accounts = &Accounts{bucket: a, book: accounts, machines: d.machines}
 	return d, nil
 }

@@ -18,6 +18,7 @@ type Machines struct {
 	book         *machineBook
 	accounts     *accountBook
 	installation string
+	elsewhere    func(ctx context.Context, account string) []directory.Digest // nil: nothing is kept elsewhere
 }
 
 const (
@@ -98,10 +99,10 @@ func (m *Machines) List(_ context.Context, f directory.MachineFilter) ([]directo
 	return m.book.list(f), nil
 }
 
-// Delete deletes a machine for good. It stays deleted for all keys that open its account now; if the
-// account is kept elsewhere, for the key it came with last.
+// Delete deletes a machine for good. It stays deleted for all keys that open its account now and, if
+// the account is kept elsewhere, for the key it came with last.
 func (m *Machines) Delete(ctx context.Context, id string) error {
-	err := m.remove(ctx, id)
+	err := m.remove(ctx, id, m.elsewhere)
 	if err == nil {
 		err = m.bucket.harden()
 	}
@@ -111,16 +112,16 @@ func (m *Machines) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-func (m *Machines) remove(ctx context.Context, id string) error {
+// remove asks elsewhere, if it is not nil, for the keys of an account that is not kept here.
+func (m *Machines) remove(ctx context.Context, id string, elsewhere func(context.Context, string) []directory.Digest) error {
 	return m.change(ctx, id, func(r slotRecord, i int) (slotRecord, error) {
 		if r.Lives[i].isDeleted() {
 			return r, errUnchanged
 		}
 		return r.with(i, func(l *lifeRecord) {
 			l.DeletedAt = time.Now().UTC().Truncate(time.Millisecond)
-			l.Under = m.keysOf(r.Account)
-			if len(l.Under) == 0 {
-				l.Under = []digest{l.Key}
+			if l.Under = m.keysOf(r.Account); len(l.Under) == 0 {
+				l.Under = keysElsewhere(ctx, r.Account, l.Key, elsewhere)
 			}
 		}), nil
 	})
@@ -135,6 +136,21 @@ func (m *Machines) keysOf(account string) []digest {
 	return keys
 }
 
+// keysElsewhere are the key that a machine came with last, which may be all that is known, and those
+// that open its account now.
+func keysElsewhere(ctx context.Context, account string, last digest, ask func(context.Context, string) []directory.Digest) []digest {
+	keys := []digest{last}
+	if ask == nil {
+		return keys
+	}
+	for _, d := range ask(ctx, account) {
+		if digest(d) != last {
+			keys = append(keys, digest(d))
+		}
+	}
+	return keys
+}
+
 // DeleteAll deletes the machines of an account: each stays deleted for the keys that open its account
 // now or, if the account is kept elsewhere, for the key it came with last.
 func (m *Machines) DeleteAll(ctx context.Context, account string) error {
@@ -143,7 +159,7 @@ func (m *Machines) DeleteAll(ctx context.Context, account string) error {
 	}
 	ids := m.book.living(account)
 	errs := make([]error, len(ids))
-	parallel(len(ids), deleting, func(i int) { errs[i] = m.remove(ctx, ids[i]) })
+	parallel(len(ids), deleting, func(i int) { errs[i] = m.remove(ctx, ids[i], nil) })
 	for _, err := range errs {
 		if err != nil {
 			return fmt.Errorf("deleting its machines: %w", err) // one is enough: they share the cause
