@@ -27,7 +27,8 @@ const (
 	// crowd is how many within crowdWindow are a storm.
 	crowd       = 32
 	crowdWindow = 20 * time.Millisecond
-	linger      = 100 * time.Millisecond
+	linger      = 100 * time.Millisecond // at most, and until nobody has come for lull
+	lull        = 15 * time.Millisecond
 )
 
 // judge asks the directory about applicants.
@@ -116,12 +117,15 @@ func (j *judge) next(late <-chan time.Time) *applicant {
 	if late == nil {
 		return nil
 	}
+	quiet := time.NewTimer(lull)
+	defer quiet.Stop()
 	select {
 	case a := <-j.queue:
 		return a
 	case <-late:
-		return nil
+	case <-quiet.C: // those who are there are all who come for now: they may be waiting for each other
 	}
+	return nil
 }
 
 // count notes how many came of late.
