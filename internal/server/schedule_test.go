@@ -24,7 +24,7 @@ import (
 const (
 	seedVariable  = "FLEETLINE_TEST_SEED"
 	stepsVariable = "FLEETLINE_TEST_STEPS"
-	usualSteps    = 300
+	usualSteps    = 120
 	// stepEvery is the pace: fast enough that things happen while others do.
 	stepEvery = 70 * time.Millisecond
 	// ownersAtFirst are enough to stand beside one that is missing.
