@@ -35,6 +35,15 @@ func own(path string) error {
 	return os.Chown(path, uid, gid)
 }
 
+// ownerOf is whom a folder belongs to.
+func ownerOf(dir string) (int, error) {
+	var info syscall.Stat_t
+	if err := syscall.Stat(dir, &info); err != nil {
+		return 0, fmt.Errorf("finding the owner of %s: %w", dir, err)
+	}
+	return int(info.Uid), nil
+}
+
 // owner stands in for root, as whom PostgreSQL refuses to run.
 func owner() (uid, gid int, err error) {
 	u, err := user.Lookup("postgres")

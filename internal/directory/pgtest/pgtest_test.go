@@ -38,3 +38,16 @@ func TestAStandbyFollows(t *testing.T) {
 		t.Error("the standby is a primary")
 	}
 }
+
+// BenchmarkStart is how long a test waits for a server of its own.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		s, err := start()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		s.remove()
+		b.StartTimer()
+	}
+}

@@ -71,7 +71,7 @@ func start(extra ...string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir}
-	err = s.run("initdb", "-D", s.data(), "-N", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
+	err = s.fillData()
 	if err == nil {
 		err = s.configure(settings + strings.Join(extra, "\n") + "\n")
 	}
