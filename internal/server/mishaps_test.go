@@ -109,7 +109,10 @@ func (w *world) deleteSome() {
 	if len(w.presentOwners()) <= ownersLeast || w.isAway {
 		return
 	}
-	o := w.present()
+	w.delete(w.present())
+}
+
+func (w *world) delete(o *owner) {
 	w.set(func() { o.begun = true })
 	w.sql(`delete from "user" where id::text = $1`, o.id)
 	w.set(func() { o.done = time.Now() })
