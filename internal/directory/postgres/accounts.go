@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -18,7 +17,7 @@ type Accounts struct {
 	db        *database
 	feed      *feed.Feed
 	life      context.Context
-	log       *slog.Logger
+	twins     *rows.Twins
 	complaint *rows.Complaint
 }
 
@@ -76,7 +75,7 @@ func (a *Accounts) only(found []directory.Account) directory.AccountAnswer {
 	case 1:
 		return directory.AccountAnswer{Verdict: directory.Found, Account: found[0]}
 	}
-	a.log.Error("two accounts have one key or one id: neither is let in until they differ", "account", found[0].ID, "other", found[1].ID)
+	a.twins.Tell(found[0].ID, found[1].ID)
 	return directory.AccountAnswer{}
 }
 

@@ -93,7 +93,8 @@ func assemble(ctx, life context.Context, db *database) (*Directory, error) {
 	}
 	d := &Directory{db: db, listener: newListener(db)}
 	d.accounts = &Accounts{
-		db: db, feed: d.listener.accounts, life: life, log: log,
+		db: db, feed: d.listener.accounts, life: life,
+		twins:     rows.NewTwins(log),
 		complaint: rows.NewComplaint(log, "the table of accounts does not answer"),
 	}
 	// Whether the table's answers can be believed shows with any.

@@ -110,7 +110,7 @@ func TestAKeyOfTwoAccountsOpensNeither(t *testing.T) {
 	if got[0].Verdict != directory.Unavailable || got[1].Verdict != directory.Found || got[2].Verdict != directory.NotFound {
 		t.Errorf("the answers are %v", got)
 	}
-	expectContains(t, w.logs.String(), "two accounts have one key")
+	expectContains(t, w.logs.String(), "two accounts cannot be told apart")
 	if strings.Contains(w.logs.String(), "shared") {
 		t.Error("the log holds the key")
 	}

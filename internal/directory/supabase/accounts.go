@@ -123,7 +123,7 @@ func (d *Directory) settle(known map[string]directory.AccountAnswer, q question,
 		case 1:
 			known[v] = directory.AccountAnswer{Verdict: directory.Found, Account: found[0].account()}
 		default:
-			d.log.Error("two accounts cannot be told apart; neither is admitted", "asked", q.kind, "id", found[0].id, "other", found[1].id)
+			d.twins.Tell(found[0].id, found[1].id)
 		}
 	}
 }

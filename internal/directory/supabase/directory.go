@@ -32,6 +32,7 @@ type Directory struct {
 	machineFeed *feed.Feed
 	machines    *rows.Machines // nil: they are not installed
 	complaint   *rows.Complaint
+	twins       *rows.Twins
 
 	work    sync.WaitGroup
 	doubted chan struct{} // holds one token when a new proof is asked for
@@ -76,6 +77,7 @@ func newDirectory(ctx context.Context, c Config) (*Directory, *realtime, error) 
 		rest: newREST(c, root, kind, counts), names: c.Names, pace: c.pace, log: c.Logger,
 		accountFeed: feed.New(errConnecting), machineFeed: feed.New(errConnecting), doubted: make(chan struct{}, 1),
 		complaint: rows.NewComplaint(c.Logger, "the directory does not answer"),
+		twins:     rows.NewTwins(c.Logger),
 	}
 	d.most.Store(math.MaxInt32)
 	d.sees.Store(kind == legacyKey)
