@@ -35,6 +35,7 @@ const (
 type binary struct {
 	t          testing.TB
 	program    string
+	env        []string
 	dir        string // the data folder
 	port, ops  string
 	connectDir string // what the client keeps
@@ -85,6 +86,7 @@ func (b *binary) start() {
 	b.t.Helper()
 	b.command = exec.Command(b.program, "serve", "--host", "127.0.0.1", "--port", b.port,
 		"--admin-addr", "127.0.0.1:"+b.ops, "--data-dir", b.dir, "--store-max-bytes", "1073741824")
+	b.command.Env = append(os.Environ(), b.env...)
 	b.command.Stdout, b.command.Stderr = b.log, b.log
 	if err := b.command.Start(); err != nil {
 		b.t.Fatal(err)
@@ -240,6 +242,7 @@ func (b *binary) publishSome(ctx context.Context, acked *atomic.Int64) error {
 }
 
 func TestNothingAcknowledgedIsLostWhenTheGatewayIsKilled(t *testing.T) {
+	t.Parallel()
 	b := newBinary(t)
 	b.program = built(t)
 	b.start()
@@ -291,6 +294,7 @@ func firstDifference(got, want []string) string {
 func TestAStorePutBackToAnEarlierCopyBeginsANewLifeAndClientsAreTold(t *testing.T) {
 	for _, folder := range []string{".", "store", "store/log"} {
 		t.Run(strings.ReplaceAll(folder, "/", "-"), func(t *testing.T) {
+			t.Parallel()
 			b := newBinary(t)
 			b.start()
 			b.enrol()

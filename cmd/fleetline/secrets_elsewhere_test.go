@@ -40,9 +40,9 @@ func authFrame(fields map[string]any) string {
 }
 
 // newEvidence starts a gateway that logs everything.
-func newEvidence(t *testing.T) *evidence {
-	t.Setenv("FLEETLINE_LOG_LEVEL", "debug")
+func newEvidence(t *testing.T, env ...string) *evidence {
 	b := newBinary(t)
+	b.env = append(env, "FLEETLINE_LOG_LEVEL=debug")
 	b.start()
 	return &evidence{t: t, b: b}
 }
@@ -110,6 +110,7 @@ func (e *evidence) expectHidden(name, secret string) {
 }
 
 func TestNoSecretIsShownInAWholeRunOnPostgres(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	db := server.Database(t)
 	db.Exec(t, oddAccounts)
@@ -120,8 +121,7 @@ func TestNoSecretIsShownInAWholeRunOnPostgres(t *testing.T) {
 	with := func(password string) string {
 		return strings.Replace(db.URL, "postgres@", "gateway:"+url.QueryEscape(password)+"@", 1)
 	}
-	t.Setenv("DATABASE_URL", with(password))
-	e := newEvidence(t)
+	e := newEvidence(t, "DATABASE_URL="+with(password))
 	token := e.visit()
 	const wrong = "wrong-word-4715"
 	e.fail("DATABASE_URL=" + with(wrong))
@@ -138,6 +138,7 @@ func TestNoSecretIsShownInAWholeRunOnPostgres(t *testing.T) {
 func TestNoSecretIsShownInAWholeRunOnSupabase(t *testing.T) {
 	for _, kind := range []string{"secret key", "legacy key", "functions installed"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			db := pgtest.Start(t, "wal_level=logical").Database(t)
 			db.Exec(t, oddAccounts)
 			p := standin.Start(t, db.URL)
@@ -150,9 +151,7 @@ func TestNoSecretIsShownInAWholeRunOnSupabase(t *testing.T) {
 			if kind == "legacy key" {
 				key = p.Keys().ServiceRole
 			}
-			t.Setenv("SUPABASE_URL", p.URL)
-			t.Setenv("SUPABASE_SERVICE_ROLE_KEY", key)
-			e := newEvidence(t)
+			e := newEvidence(t, "SUPABASE_URL="+p.URL, "SUPABASE_SERVICE_ROLE_KEY="+key)
 			token := e.visit()
 			wrong := map[string]string{
 				"a wrong key": "sb_secret_wrong-4716", "a publishable key": p.Keys().Publishable, "an anonymous key": p.Keys().Anon,

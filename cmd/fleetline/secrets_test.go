@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func (e *evidence) run(env []string, args ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "fleetline", args...)
-	c.Env = append(os.Environ(), env...)
+	c.Env = slices.Concat(os.Environ(), e.b.env, env)
 	out, _ := c.CombinedOutput() // failing is what most of them are here for
 	fmt.Fprintf(&e.shown, "$ fleetline %s ...\n%s\n", args[0], out)
 }
@@ -88,8 +89,9 @@ func (e *evidence) file(name string) string {
 }
 
 func TestNoKeyAndNoTokenIsShownAnywhereInAWholeRun(t *testing.T) {
-	t.Setenv("FLEETLINE_LOG_LEVEL", "debug")
+	t.Parallel()
 	b := newBinary(t)
+	b.env = []string{"FLEETLINE_LOG_LEVEL=debug"}
 	b.start()
 	b.enrol()
 	e := &evidence{t: t, b: b}
