@@ -17,6 +17,7 @@ const guardFailed = "FL002"
 
 // words are what people are told for an SQLSTATE. What PostgreSQL says itself may quote rows.
 var words = map[string]string{
+	"40001": "another transaction was in the way", "40P01": "it ended a deadlock",
 	"28000": "the role may not log in", "28P01": "the password is wrong", "3D000": "there is no such database",
 	"3F000": "there is no such schema", "42501": "permission is missing", "42703": "a column is missing",
 	"42883": "a function is missing", "42P01": "a table is missing", "53300": "it has too many connections",
@@ -25,7 +26,7 @@ var words = map[string]string{
 }
 
 // passing are the SQLSTATEs of what passes by itself.
-var passing = []string{"53300", "55000", "55P03", "57014", "57P01", "57P02", "57P03"}
+var passing = []string{"40001", "40P01", "53300", "55000", "55P03", "57014", "57P01", "57P02", "57P03"}
 
 var (
 	errReplica  = errors.New("the server is a replica, not the primary")
