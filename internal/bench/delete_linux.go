@@ -25,7 +25,7 @@ func deletion(ctx context.Context, r *run) error {
 		return err
 	}
 	var took histogram
-	cpu, err := r.cpuDuring(func() error {
+	cpu, err := r.cpuDuring(ctx, func() error {
 		for number, id := range ids {
 			began := now()
 			if err := r.gateway.api.DeleteMachine(ctx, id); err != nil {

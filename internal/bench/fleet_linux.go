@@ -128,7 +128,8 @@ func (r *run) ids(ctx context.Context, to int) ([]string, error) {
 }
 
 // cpuDuring is the server's CPU time while f runs. That of the workers is noted beside it.
-func (r *run) cpuDuring(f func() error) (time.Duration, error) {
+func (r *run) cpuDuring(ctx context.Context, f func() error) (time.Duration, error) {
+	defer r.profile(ctx)()
 	before, err := r.server.process().cpu()
 	if err != nil {
 		return 0, err
