@@ -22,7 +22,7 @@ func TestEveryScenarioMeasures(t *testing.T) {
 		"unicast":   {"stored.p50Ms", "stored.p99.9Ms", "live.p99Ms"},
 		"storm":     {"killKey.allBackMs", "killToken.allBackMs", "drainToken.allBackMs", "drainToken.longestWaitMs"},
 		"delete":    {"goodbye.p50Ms", "goodbye.maxMs"},
-		"slow":      {"without.p99Ms", "with.p99Ms", "p99Ratio", "stopped.peakMiB"},
+		"slow":      {"without.p99Ms", "with.p99Ms", "p99Ratio", "stopped.p99Ratio", "stopped.peakMiB"},
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel() // they wait more than they work

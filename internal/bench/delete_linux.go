@@ -20,6 +20,9 @@ func deletion(ctx context.Context, r *run) error {
 	if _, err := r.connect(ctx, 0, 2*victims, connecting{}); err != nil {
 		return err
 	}
+	if err := r.calm(ctx); err != nil {
+		return err
+	}
 	ids, err := r.ids(ctx, victims)
 	if err != nil {
 		return err

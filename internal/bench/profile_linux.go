@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,9 +19,15 @@ func (r *run) profile(ctx context.Context) (wait func()) {
 		return func() {}
 	}
 	name := fmt.Sprintf("%s-%d.pprof", r.result.Scenario, len(r.result.Profiles)+1)
+	seconds := math.Ceil((r.config.Duration + time.Second).Seconds())
 	taken := make(chan error, 1)
 	go func() { // wait waits for it
-		taken <- r.gateway.profile(ctx, r.config.Duration+time.Second, filepath.Join(r.config.Profiles, name))
+		// The machines' port opens before the operators' does.
+		if err := r.gateway.awaitDoor(ctx, r.gateway.operator); err != nil {
+			taken <- err
+			return
+		}
+		taken <- r.gateway.save(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", seconds), filepath.Join(r.config.Profiles, name))
 	}()
 	return func() {
 		if err := <-taken; err != nil {
@@ -31,8 +38,22 @@ func (r *run) profile(ctx context.Context) (wait func()) {
 	}
 }
 
-func (g *gateway) profile(ctx context.Context, d time.Duration, file string) error {
-	body, err := g.get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", max(1, d.Seconds())))
+// keepHeap keeps what the gateway's memory is used for, if profiles are wanted.
+func (r *run) keepHeap(ctx context.Context) error {
+	if r.config.Profiles == "" || r.gateway == nil {
+		return nil
+	}
+	name := r.result.Scenario + "-heap.pprof"
+	if err := r.gateway.save(ctx, "/debug/pprof/heap?gc=1", filepath.Join(r.config.Profiles, name)); err != nil {
+		return err
+	}
+	r.result.Profiles = append(r.result.Profiles, name)
+	return nil
+}
+
+// save writes what the operators' door answers to a file.
+func (g *gateway) save(ctx context.Context, path, file string) error {
+	body, err := g.get(ctx, path)
 	if err != nil {
 		return err
 	}
