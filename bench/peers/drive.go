@@ -27,12 +27,19 @@ func drive(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	report, text, err := measure(ctx, *fleetline, flags.Args(), peers)
+	profiles, err := os.MkdirTemp("", "fleetline-profiles-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(profiles)
+	report, text, err := measure(ctx, *fleetline, flags.Args(), append(peers, "--profiles="+profiles))
 	if report == nil {
 		return err
 	}
+	tops, failed := topsOf(ctx, report, profiles)
+	err = errors.Join(err, failed)
 	// What was not measured whole is on the page, too.
-	page := page(report, flags.Args())
+	page := page(report, flags.Args(), tops)
 	if *out == "" {
 		_, failed := os.Stdout.WriteString(page)
 		return errors.Join(err, failed)
@@ -68,6 +75,42 @@ func peers(node string) ([]string, error) {
 
 // stopWithin is how long the bench may take to remove what it started.
 const stopWithin = 60 * time.Second
+
+// topMost is how many functions of a profile are told.
+const topMost = 8
+
+// topsOf has pprof say, for each scenario, what the gateway spent most on.
+func topsOf(ctx context.Context, r *report, folder string) (map[string]string, error) {
+	tops := map[string]string{}
+	for _, x := range r.Results {
+		if len(x.Profiles) == 0 {
+			continue
+		}
+		command := exec.CommandContext(ctx, "go", append([]string{"tool", "pprof", "-top", fmt.Sprint("-nodecount=", topMost)}, x.Profiles...)...)
+		command.Dir = folder
+		out, err := command.Output()
+		if err != nil {
+			return tops, fmt.Errorf("reading the profiles of %s: %w", x.Scenario, err)
+		}
+		tops[x.Scenario] = tableOf(string(out))
+	}
+	return tops, nil
+}
+
+// tableOf leaves out what stands before the table, the program's name and the time, and shortens names
+// of generic functions, which tell all their types.
+func tableOf(top string) string {
+	const head, most = "      flat  flat%", 120
+	_, rest, _ := strings.Cut(top, head)
+	var b strings.Builder
+	for line := range strings.Lines(head + rest) {
+		if line = strings.TrimRight(line, "\n"); len(line) > most {
+			line = line[:most] + "..."
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
 
 func measure(ctx context.Context, program string, more, peers []string) (*report, []byte, error) {
 	args := append(append([]string{"bench", "--json"}, more...), peers...)

@@ -31,6 +31,7 @@ type result struct {
 	Took     float64  `json:"tookSeconds"`
 	Figures  []figure `json:"figures"`
 	Notes    []string `json:"notes"`
+	Profiles []string `json:"profiles"` // files
 	Error    string   `json:"error"`
 }
 
@@ -43,7 +44,7 @@ type figure struct {
 
 const preface = `# Benchmarks
 
-This page is written by ` + "`make bench`" + ` and not by hand; every number on it was printed by the command
+This page is written by ` + "`make bench`" + ` and not by hand; every number on it was printed by the commands
 below, and stands in benchmarks.json as well. Load and servers share the processors of one host, so
 what counts are the figures of one run beside each other: in brackets, fleetline's figure as a
 multiple of the other server's. The others are as tuned as their documents advise and do less:
@@ -51,21 +52,23 @@ they check no key, sign no token, store nothing and limit nobody (bench/peers).
 
 `
 
-// page is the report for people.
-func page(r *report, args []string) string {
+// page is the report for people. Tops are what each scenario spent the gateway's time or memory on.
+func page(r *report, args []string, tops map[string]string) string {
 	var b strings.Builder
 	b.WriteString(preface)
 	h := r.Host
-	fmt.Fprintf(&b, "- Command: `make bench%s`\n", benchArgs(args))
+	fmt.Fprintf(&b, "- Command: `make bench%s`, which runs `fleetline bench --json --profiles FOLDER --peer=...`,\n"+
+		"  and `go tool pprof -top` on the profiles\n", benchArgs(args))
 	fmt.Fprintf(&b, "- Host: %s, %d cores, %d MiB, Linux %s, %s, %s\n", h.CPU, h.Cores, h.MemoryMiB, h.Kernel, h.System, h.Go)
 	if h.Revision != "" {
 		fmt.Fprintf(&b, "- Revision: %s\n", h.Revision)
 	}
 	fmt.Fprintf(&b, "- %d machines; each rate over %g s\n", r.Machines, r.Seconds)
+	overview(&b, r)
 	for _, scenario := range names(r.Results, func(x result) string { return x.Scenario }) {
-		of := slices.DeleteFunc(slices.Clone(r.Results), func(x result) bool { return x.Scenario != scenario })
-		section(&b, scenario, of)
+		section(&b, r, scenario, tops[scenario])
 	}
+	tuning(&b, r)
 	return b.String()
 }
 
@@ -76,42 +79,70 @@ func benchArgs(args []string) string {
 	return ` BENCH="` + strings.Join(args, " ") + `"`
 }
 
-func section(b *strings.Builder, scenario string, of []result) {
+func section(b *strings.Builder, r *report, scenario, top string) {
+	of := slices.DeleteFunc(slices.Clone(r.Results), func(x result) bool { return x.Scenario != scenario })
 	fmt.Fprintf(b, "\n## %s\n\n| | unit |", scenario)
 	for _, x := range of {
 		fmt.Fprintf(b, " %s |", x.Server)
 	}
-	b.WriteString("\n|---|---|" + strings.Repeat("---:|", len(of)) + "\n")
+	b.WriteString(" goal |\n|---|---|" + strings.Repeat("---:|", len(of)) + "---|\n")
 	for _, f := range of[0].Figures {
 		fmt.Fprintf(b, "| %s | %s | %s |", f.Text, f.Unit, short(f.Value))
 		for _, other := range of[1:] {
 			fmt.Fprintf(b, " %s |", beside(f, other))
 		}
-		b.WriteString("\n")
+		fmt.Fprintf(b, " %s |\n", goalsBeside(r, scenario, f))
 	}
 	b.WriteString("\n")
+	misses(b, r, scenario)
 	for _, x := range of {
-		fmt.Fprintf(b, "- %s: took %g s; load average before it %.2f\n", x.Server, x.Took, x.Load)
-		for _, note := range x.Notes {
-			fmt.Fprintf(b, "- %s: %s\n", x.Server, note)
-		}
-		if x.Error != "" {
-			cause, _, _ := strings.Cut(x.Error, "\n")
-			fmt.Fprintf(b, "- %s: **not measured whole**: %s\n", x.Server, cause)
-		}
+		remarks(b, x)
+	}
+	if top != "" {
+		fmt.Fprintf(b, "\nWhat fleetline spent here (`go tool pprof -top`, all that was measured together):\n\n```\n%s```\n", top)
+	}
+}
+
+func remarks(b *strings.Builder, x result) {
+	fmt.Fprintf(b, "- %s: took %g s; load average before it %.2f\n", x.Server, x.Took, x.Load)
+	for _, note := range x.Notes {
+		fmt.Fprintf(b, "- %s: %s\n", x.Server, note)
+	}
+	if x.Error != "" {
+		cause, _, _ := strings.Cut(x.Error, "\n")
+		fmt.Fprintf(b, "- %s: **not measured whole**: %s\n", x.Server, cause)
 	}
 }
 
 func beside(f figure, other result) string {
-	i := slices.IndexFunc(other.Figures, func(o figure) bool { return o.Key == f.Key })
+	v, found := other.value(f.Key)
 	switch {
-	case i < 0:
+	case !found:
 		return ""
-	case other.Figures[i].Value == 0:
+	case v == 0:
 		return short(0)
 	}
-	v := other.Figures[i].Value
 	return fmt.Sprintf("%s (%.2fx)", short(v), f.Value/v)
+}
+
+// value is a figure's; a scenario that was not measured whole may miss some.
+func (x result) value(key string) (v float64, found bool) {
+	for _, f := range x.Figures {
+		if f.Key == key {
+			return f.Value, true
+		}
+	}
+	return 0, false
+}
+
+// value is what a server reached.
+func (r *report) value(server, scenario, key string) (v float64, found bool) {
+	for _, x := range r.Results {
+		if x.Server == server && x.Scenario == scenario {
+			return x.value(key)
+		}
+	}
+	return 0, false
 }
 
 // short keeps three digits, or all that stand before the point.

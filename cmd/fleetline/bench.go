@@ -18,6 +18,7 @@ type benchCmd struct {
 	Duration  time.Duration `default:"5s" help:"How long each rate is measured."`
 	ServerArg []string      `sep:"none" placeholder:"FLAG" help:"A further flag of the gateway, such as --server-arg=--sync-always."`
 	Peer      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"Another server to measure beside the gateway; see bench/peers."`
+	Profiles  string        `type:"existingdir" placeholder:"FOLDER" help:"Keep CPU profiles of the gateway here, one for each part that is measured."`
 	JSON      bool          `name:"json" help:"Print JSON, for programs."`
 }
 
@@ -57,7 +58,7 @@ func (b *benchCmd) config(c *console) (bench.Config, error) {
 	}
 	config := bench.Config{
 		Program: program, Scenarios: b.Scenarios, Machines: b.Machines, Duration: b.Duration,
-		ServerArgs: b.ServerArg, Log: c.err,
+		ServerArgs: b.ServerArg, Profiles: b.Profiles, Log: c.err,
 	}
 	for _, text := range b.Peer {
 		peer, err := bench.ParsePeer(text)

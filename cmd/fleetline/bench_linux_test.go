@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,15 +24,16 @@ func TestEveryScenarioMeasures(t *testing.T) {
 		"unicast":   {"stored.p50Ms", "stored.p99.9Ms", "live.p99Ms"},
 		"storm":     {"killKey.allBackMs", "killToken.allBackMs", "drainToken.allBackMs", "drainToken.longestWaitMs"},
 		"delete":    {"goodbye.p50Ms", "goodbye.maxMs"},
-		"slow":      {"without.p99Ms", "with.p99Ms", "p99Ratio", "stopped.peakMiB"},
+		"slow":      {"without.p99Ms", "with.p99Ms", "p99Ratio", "stopped.p99Ratio", "stopped.peakMiB"},
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
+			profiles := t.TempDir()
 			report, err := bench.Run(t.Context(), bench.Config{
-				Program: program, Scenarios: []string{scenario}, Machines: 200, Duration: 250 * time.Millisecond,
+				Program: program, Scenarios: []string{scenario}, Machines: 200, Duration: 250 * time.Millisecond, Profiles: profiles,
 			})
 			if err != nil {
-				t.Fatal(err)
+				t.Fatal(err, report.Of(scenario, "fleetline"))
 			}
 			result := report.Of(scenario, "fleetline")
 			for _, key := range keys {
@@ -44,6 +47,14 @@ func TestEveryScenarioMeasures(t *testing.T) {
 					t.Errorf("the key %s stands there twice", f.Key)
 				}
 				seen[f.Key] = true
+			}
+			for _, name := range result.Profiles {
+				if info, err := os.Stat(filepath.Join(profiles, name)); err != nil || info.Size() == 0 {
+					t.Errorf("the profile %s is not there: %v", name, err)
+				}
+			}
+			if isProfiled := scenario != "slow"; isProfiled != (len(result.Profiles) > 0) {
+				t.Errorf("there are the profiles %v", result.Profiles)
 			}
 			t.Log(result.Notes)
 		})

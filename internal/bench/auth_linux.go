@@ -31,7 +31,7 @@ func (r *run) come(ctx context.Context, key, text string, how connecting) error 
 	}
 	var in answer
 	began := now()
-	cpu, err := r.cpuDuring(func() (err error) {
+	cpu, err := r.cpuDuring(ctx, func() (err error) {
 		in, err = r.connect(ctx, 0, r.config.Machines, how)
 		return err
 	})

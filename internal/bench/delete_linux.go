@@ -20,12 +20,15 @@ func deletion(ctx context.Context, r *run) error {
 	if _, err := r.connect(ctx, 0, 2*victims, connecting{}); err != nil {
 		return err
 	}
+	if err := r.calm(ctx); err != nil {
+		return err
+	}
 	ids, err := r.ids(ctx, victims)
 	if err != nil {
 		return err
 	}
 	var took histogram
-	cpu, err := r.cpuDuring(func() error {
+	cpu, err := r.cpuDuring(ctx, func() error {
 		for number, id := range ids {
 			began := now()
 			if err := r.gateway.api.DeleteMachine(ctx, id); err != nil {

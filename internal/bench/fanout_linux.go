@@ -49,7 +49,7 @@ func (r *run) oneByOne(ctx context.Context, m mode, size int) error {
 	}
 	var took histogram
 	rounds := int64(0)
-	cpu, err := r.cpuDuring(func() error {
+	cpu, err := r.cpuDuring(ctx, func() error {
 		for end := time.Now().Add(r.config.Duration); rounds < mostRounds && time.Now().Before(end); {
 			began := now()
 			if err := r.server.publish(ctx, "", stamped(size, began), m); err != nil {
@@ -154,7 +154,7 @@ func (r *run) window(ctx context.Context) (before, after answer, cpu time.Durati
 	if err = pause(ctx, r.config.Duration/4); err != nil {
 		return
 	}
-	cpu, err = r.cpuDuring(func() (err error) {
+	cpu, err = r.cpuDuring(ctx, func() (err error) {
 		if before, err = r.crew.counted(ctx); err == nil {
 			err = pause(ctx, r.config.Duration)
 		}

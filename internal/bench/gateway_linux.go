@@ -109,14 +109,16 @@ func (g *gateway) awaitReady(ctx context.Context) error {
 }
 
 // awaitPort returns when the machines' port has opened.
-func (g *gateway) awaitPort(ctx context.Context) error {
+func (g *gateway) awaitPort(ctx context.Context) error { return g.awaitDoor(ctx, g.machines) }
+
+func (g *gateway) awaitDoor(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	return until(ctx, time.Millisecond, func() error {
 		if g.child.hasEnded() {
 			return errEnded
 		}
-		c, err := net.Dial("tcp4", g.machines)
+		c, err := net.Dial("tcp4", addr)
 		if err == nil {
 			_ = c.Close()
 		}

@@ -9,7 +9,7 @@ import (
 // round trips; what it uses without machines is told beside it and not taken off.
 func heartbeat(ctx context.Context, r *run) error {
 	const alone = 2 * time.Second
-	cpu, err := r.cpuDuring(func() error { return pause(ctx, alone) })
+	cpu, err := r.cpuDuring(ctx, func() error { return pause(ctx, alone) })
 	if err != nil {
 		return err
 	}
@@ -17,6 +17,10 @@ func heartbeat(ctx context.Context, r *run) error {
 	if err := r.fill(ctx); err != nil {
 		return err
 	}
+	if _, err := r.crew.order(ctx, order{Do: doRest}); err != nil {
+		return err
+	}
+	r.note("the machines read every %s, so that waking them is not charged to the server", glances)
 	// Within a heartbeat everybody has had the first ping.
 	if err := pause(ctx, busyHeartbeat+busyHeartbeat/2); err != nil {
 		return err
@@ -26,7 +30,7 @@ func heartbeat(ctx context.Context, r *run) error {
 	}
 	var beats answer
 	began := now()
-	cpu, err = r.cpuDuring(func() (err error) {
+	cpu, err = r.cpuDuring(ctx, func() (err error) {
 		if err := pause(ctx, r.config.Duration); err != nil {
 			return err
 		}

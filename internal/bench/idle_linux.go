@@ -18,6 +18,9 @@ func idle(ctx context.Context, r *run) error {
 	r.figure("everything.bytes", "all that a machine holds, directory entry included", "B", slope(resident))
 	r.figure("everything.anonymousBytes", "the same, without pages of files", "B", slope(anonymous))
 	r.figure("resident.MiB", "the server with all machines", "MiB", resident[len(resident)-1].bytes/(1<<20))
+	if err := r.keepHeap(ctx); err != nil {
+		return err
+	}
 	if r.gateway == nil {
 		r.figure("connected.bytes", "what connecting a known machine adds", "B", slope(resident)) // nothing is kept of it
 		return nil

@@ -13,7 +13,7 @@ import (
 // loop waits for the sockets of one worker. Its epoll descriptor is itself watched by the Go
 // runtime, which is cheaper than a thread that blocks in epoll_wait.
 type loop struct {
-	file   *os.File
+	file   *os.File // nil while it rests
 	raw    syscall.RawConn
 	fd     int
 	wakeFD int
@@ -47,7 +47,37 @@ func newLoop() (*loop, error) {
 
 func (l *loop) close() error {
 	_ = unix.Close(l.wakeFD)
+	if l.file == nil {
+		return unix.Close(l.fd)
+	}
 	return l.file.Close()
+}
+
+// glances is how often a loop that rests looks.
+const glances = 2 * time.Millisecond
+
+// rest has the loop look now and then instead of being woken. Waking a process of this host is work
+// of whoever sends to it: a server would be charged for what its machines elsewhere do themselves.
+func (l *loop) rest() error {
+	if l.file == nil {
+		return nil
+	}
+	fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("resting: %w", err)
+	}
+	err = l.file.Close() // the runtime watches it no more
+	l.file, l.raw, l.fd = nil, nil, fd
+	return err
+}
+
+func (l *loop) glance() ([]unix.EpollEvent, error) {
+	sleepUntil(now() + int64(glances))
+	n, err := unix.EpollWait(l.fd, l.events[:], 0)
+	if err == unix.EINTR {
+		err = nil
+	}
+	return l.events[:max(n, 0)], err
 }
 
 // add watches fd for every change, once each: no other call is needed until it is closed.
@@ -63,6 +93,9 @@ func (l *loop) wake() {
 
 // wait returns what has happened, or nothing when the time has come. The zero time never comes.
 func (l *loop) wait(until time.Time) ([]unix.EpollEvent, error) {
+	if l.file == nil {
+		return l.glance()
+	}
 	if l.armed || !until.IsZero() {
 		l.armed = !until.IsZero()
 		if err := l.file.SetReadDeadline(until); err != nil {

@@ -13,6 +13,7 @@ const (
 	doWatch   = "watch"   // begins to count anew: Live
 	doCount   = "count"   // what has been counted: Data, Pongs, Ended, Delivery
 	doStall   = "stall"   // stops to read
+	doRest    = "rest"    // looks now and then from here on, and is woken by nothing
 	doDrop    = "drop"    // breaks the connections off
 	doIDs     = "ids"     // the machines' ids: IDs
 )

@@ -28,7 +28,9 @@ type Result struct {
 	Took    float64  `json:"tookSeconds"`
 	Figures []Figure `json:"figures"`
 	Notes   []string `json:"notes,omitempty"`
-	Error   string   `json:"error,omitempty"`
+	// Profiles are files in Config.Profiles: where the CPU time of the gateway went.
+	Profiles []string `json:"profiles,omitempty"`
+	Error    string   `json:"error,omitempty"`
 }
 
 // Figure is one measured number. Keys are stable and unique within a scenario.

@@ -45,12 +45,22 @@ func slow(ctx context.Context, r *run) error {
 	return r.stopReading(ctx, accounts[1], stalled, stopped)
 }
 
+// compare notes the others' times with machines that do not read against those without.
+func (r *run) compare(prefix, text string, without, with *histogram) {
+	r.times(prefix+"without", "message to all, everybody reads:", without, .5, .99)
+	r.times(prefix+"with", "message to all, "+text+" do not read, the others:", with, .5, .99)
+	r.figure(prefix+"p99Ratio", "p99 of the others with "+text+" against without", "x", float64(with.quantile(.99))/float64(max(1, without.quantile(.99))))
+}
+
 // stall compares the others' times before and after the first machines stop to read.
 func (r *run) stall(ctx context.Context, account string, n int) error {
 	if _, err := r.connect(ctx, 0, n, connecting{Small: true}); err != nil {
 		return err
 	}
 	if _, err := r.connect(ctx, n, r.config.Machines, connecting{}); err != nil {
+		return err
+	}
+	if err := r.calm(ctx); err != nil {
 		return err
 	}
 	without, err := r.broadcasts(ctx, r.config.Machines)
@@ -67,9 +77,7 @@ func (r *run) stall(ctx context.Context, account string, n int) error {
 	if err != nil {
 		return err
 	}
-	r.times("without", "message to all, everybody reads:", without, .5, .99)
-	r.times("with", "message to all, 1 % do not read, the others:", with, .5, .99)
-	r.figure("p99Ratio", "p99 with against without", "x", float64(with.quantile(.99))/float64(max(1, without.quantile(.99))))
+	r.compare("", "1 %", without, with)
 	return r.noteEnded(ctx)
 }
 
@@ -108,12 +116,21 @@ func (r *run) flood(ctx context.Context, account string, n, size int) error {
 	return nil
 }
 
-// stopReading measures what machines that do not read hold of the server's memory.
+// stopReading measures what machines that do not read hold of the server's memory, and whether the
+// others feel it. The peak is that of all that goes on meanwhile: machines fall behind, and the others
+// are sent messages.
 func (r *run) stopReading(ctx context.Context, account string, from, to int) error {
 	if err := r.drop(ctx, 0, to); err != nil {
 		return err
 	}
 	if _, err := r.connect(ctx, from, to, connecting{Small: true}); err != nil {
+		return err
+	}
+	if err := r.calm(ctx); err != nil {
+		return err
+	}
+	without, err := r.broadcasts(ctx, r.config.Machines-from)
+	if err != nil {
 		return err
 	}
 	before, err := r.settled(ctx)
@@ -123,9 +140,10 @@ func (r *run) stopReading(ctx context.Context, account string, from, to int) err
 	if _, err := r.crew.order(ctx, order{Do: doStall, From: from, To: to}); err != nil {
 		return err
 	}
+	var with *histogram
 	peak := r.peakDuring(func() {
 		if err = r.flood(ctx, account, to-from, 4<<10); err == nil {
-			err = pause(ctx, time.Second)
+			with, err = r.broadcasts(ctx, r.config.Machines-to)
 		}
 	})
 	if err != nil {
@@ -135,6 +153,7 @@ func (r *run) stopReading(ctx context.Context, account string, from, to int) err
 	if err != nil {
 		return err
 	}
+	r.compare("stopped.", strconv.Itoa(to-from), without, with)
 	r.figure("stopped.peakMiB", strconv.Itoa(to-from)+" machines stop to read: growth of the server at its peak", "MiB", float64(peak-before.resident)/(1<<20))
 	r.figure("stopped.MiB", "the same, when it has settled", "MiB", float64(after.resident-before.resident)/(1<<20))
 	return r.noteEnded(ctx)

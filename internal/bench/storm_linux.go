@@ -68,7 +68,7 @@ func (r *run) restart(ctx context.Context, w way) error {
 		return err
 	}
 	var in answer
-	cpu, err := r.cpuDuring(func() (err error) {
+	cpu, err := r.cpuDuring(ctx, func() (err error) {
 		in, err = r.connect(ctx, 0, r.config.Machines, connecting{Token: w.token, Window: stormy, Since: opened})
 		return err
 	})

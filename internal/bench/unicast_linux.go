@@ -47,7 +47,7 @@ func (r *run) unicastAs(ctx context.Context, m mode, ids []string) error {
 	p.messages = messages
 	var took *histogram
 	var out *paced
-	cpu, err := r.cpuDuring(func() (err error) {
+	cpu, err := r.cpuDuring(ctx, func() (err error) {
 		took, out, err = r.timedLoad(ctx, p, len(ids), 1)
 		return err
 	})

@@ -174,6 +174,10 @@ func (w *worker) do(o order) error {
 		for _, m := range w.span(o) {
 			m.stalled = m.stage == live
 		}
+	case doRest:
+		if err := w.loop.rest(); err != nil {
+			return err
+		}
 	case doDrop:
 		for _, m := range w.span(o) {
 			w.drop(m)

@@ -73,23 +73,42 @@ func (a *asker[A]) insist(ctx context.Context, ids []string) []finding[A] {
 	return findings
 }
 
-// askOnce asks one question, with controls beside the ids where they are few.
+// askOnce asks one question.
 func (a *asker[A]) askOnce(ctx context.Context, ids []string) []finding[A] {
+	r := a.read(ctx, ids)
+	findings := make([]finding[A], len(ids))
+	for i := range ids {
+		findings[i] = r.finding(i)
+	}
+	return findings
+}
+
+// reading is what one question to the directory brought, in the order of its ids.
+type reading[A any] struct {
+	ids      []string
+	answers  []A
+	verdicts []directory.Verdict
+	credible bool
+}
+
+func (r *reading[A]) finding(i int) finding[A] {
+	return finding[A]{r.answers[i], r.verdicts[i], r.credible}
+}
+
+// read asks one question, with controls beside the ids where they are few.
+func (a *asker[A]) read(ctx context.Context, ids []string) reading[A] {
 	asked := a.controls.beside(ids)
 	answers := a.check(ctx, asked)
-	findings := make([]finding[A], len(asked))
 	verdicts := make([]directory.Verdict, len(asked)) // Unavailable where there is no answer
 	for i := range min(len(answers), len(asked)) {
 		verdicts[i] = a.verdict(answers[i])
-		findings[i].answer, findings[i].verdict = answers[i], verdicts[i]
 	}
 	a.controls.learn(asked, verdicts)
 	a.breaker.heard(slices.ContainsFunc(verdicts, isAnswer), time.Now())
-	credible := isCredible(verdicts)
-	for i := range findings {
-		findings[i].credible = credible
+	if len(answers) < len(ids) {
+		answers = append(slices.Clip(answers), make([]A, len(ids)-len(answers))...)
 	}
-	return findings[:len(ids)]
+	return reading[A]{ids, answers, verdicts, isCredible(verdicts)}
 }
 
 func isAnswer(v directory.Verdict) bool { return v != directory.Unavailable }
@@ -150,14 +169,17 @@ func (c *controls) learn(ids []string, verdicts []directory.Verdict) {
 	defer c.mu.Unlock()
 	taken := 0
 	for i, v := range verdicts {
-		at := slices.Index(c.ids[:], ids[i])
-		switch {
-		case at >= 0 && (v == directory.NotFound || v == directory.Deleted):
-			c.ids[at] = ""
-		case at < 0 && v == directory.Found && taken < controlsPerID:
-			c.ids[c.next%controlsKept] = ids[i]
-			c.next++
-			taken++
+		switch v {
+		case directory.NotFound, directory.Deleted:
+			if at := slices.Index(c.ids[:], ids[i]); at >= 0 {
+				c.ids[at] = ""
+			}
+		case directory.Found:
+			if taken < controlsPerID && !slices.Contains(c.ids[:], ids[i]) {
+				c.ids[c.next%controlsKept] = ids[i]
+				c.next++
+				taken++
+			}
 		}
 	}
 }

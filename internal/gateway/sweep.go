@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -16,6 +17,10 @@ const (
 	sweepEvery = 5 * time.Second
 	// sweepBudget bounds one sweep. What was not reached is asked about in the next.
 	sweepBudget = 15 * time.Second
+	// sweepPause lies between the questions of a sweep, unless they are so many that they would take
+	// longer than sweepSpread.
+	sweepPause  = 10 * time.Millisecond
+	sweepSpread = time.Second
 )
 
 func (g *Gateway) sweepAlways(ctx context.Context) {
@@ -43,27 +48,36 @@ func (g *Gateway) sweep(ctx context.Context) {
 		g.view.admittedUnproven(unproven...)
 		return
 	}
-	g.sweepAccounts(ctx, slices.Concat(g.hub.Accounts(), g.held.subjects(accountSubject)))
-	g.sweepMachines(ctx, slices.Concat(g.hub.Machines(), g.held.subjects(machineSubject)))
+	g.sweepAccounts(ctx, together(g.hub.Accounts(), g.held.subjects(accountSubject)))
+	g.sweepMachines(ctx, together(g.hub.Machines(), g.held.subjects(machineSubject)))
+}
+
+// together are ids that have a session and those that are held, each once. Few are ever held.
+func together(live, held []string) []string {
+	if len(held) == 0 {
+		return live
+	}
+	return distinct(slices.Concat(live, held))
 }
 
 // sweepAccounts tells whether the directory answered for all of them.
 func (g *Gateway) sweepAccounts(ctx context.Context, ids []string) (answered bool) {
 	answered = true
 	version := g.refused.version()
-	for i, f := range g.view.accountsByID.ask(ctx, ids) {
+	comb(ctx, g.view.accountsByID, ids, func(id string, f finding[directory.AccountAnswer]) {
+		s := subject{accountSubject, id}
 		switch f.verdict {
 		case directory.Unavailable:
 			answered = false // and nothing is known
 		case directory.Found:
-			g.isThere(subject{accountSubject, ids[i]}, version)
-			if g.hasOtherKey(ids[i], f.answer.Account) {
-				g.prover.add(subject{accountSubject, ids[i]}, false)
+			g.isThere(s, version)
+			if g.hasOtherKey(id, f.answer.Account) {
+				g.prover.add(s, false)
 			}
 		default:
-			g.missing(subject{accountSubject, ids[i]}, f.verdict, f.credible)
+			g.missing(s, f.verdict, f.credible)
 		}
-	}
+	})
 	return answered
 }
 
@@ -75,13 +89,54 @@ func (g *Gateway) hasOtherKey(account string, a directory.Account) bool {
 
 func (g *Gateway) sweepMachines(ctx context.Context, ids []string) {
 	version := g.refused.version()
-	for i, f := range g.view.machinesByID.ask(ctx, ids) {
-		s := subject{machineSubject, ids[i]}
+	comb(ctx, g.view.machinesByID, ids, func(id string, f finding[directory.MachineAnswer]) {
+		s := subject{machineSubject, id}
 		switch f.verdict {
 		case directory.Found:
 			g.isThere(s, version)
 		case directory.NotFound, directory.Deleted:
 			g.missing(s, f.verdict, f.credible)
+		}
+	})
+}
+
+// comb asks about ids that are distinct, and hands on each finding as it comes, for all of them at once
+// would be much. The questions come one after the other, with a pause in which messages get their
+// turn: a directory in this process works on the same processors.
+func comb[A any](ctx context.Context, a *asker[A], ids []string, hear func(id string, f finding[A])) {
+	if !a.breaker.lets(time.Now()) {
+		for _, id := range ids {
+			hear(id, finding[A]{})
+		}
+		return
+	}
+	readings := make(chan reading[A])
+	go a.readAll(ctx, ids, readings) // ends when the readings have been heard
+	for r := range readings {
+		for i, id := range r.ids {
+			hear(id, r.finding(i))
+		}
+	}
+}
+
+// readAll asks about all ids, some questions at once where they take long, and closes readings.
+func (a *asker[A]) readAll(ctx context.Context, ids []string, readings chan<- reading[A]) {
+	defer close(readings)
+	var work sync.WaitGroup
+	defer work.Wait()
+	places := make(chan struct{}, asking)
+	const most = askMost - controlsPerID
+	pace := time.NewTicker(min(sweepPause, sweepSpread/time.Duration(1+len(ids)/most)))
+	defer pace.Stop()
+	for batch := range batches(ids, most) {
+		places <- struct{}{}
+		work.Go(func() { // ends with its question, which ctx bounds
+			readings <- a.read(ctx, batch)
+			<-places
+		})
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
 		}
 	}
 }

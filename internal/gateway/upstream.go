@@ -21,14 +21,14 @@ const overMost = messageBurst
 
 // upstream takes a frame from an admitted machine.
 func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
+	frame, err := wire.ParseUp(payload)
+	if _, ok := frame.(wire.Pong); ok {
+		return // that bytes came is all it has to say
+	}
 	if s.IsCut() {
 		return
 	}
-	frame, err := wire.ParseUp(payload)
-	switch frame.(type) {
-	case wire.Pong:
-		return // that bytes came is all it has to say
-	case wire.Disconnect:
+	if _, ok := frame.(wire.Disconnect); ok {
 		s.End(nil, session.Ending{Code: wire.CloseNormal, Reason: "disconnect"})
 		return
 	}

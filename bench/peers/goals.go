@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// goal is what one figure of the gateway is to reach.
+type goal struct {
+	scenario, key string
+	// limit is in the figure's unit or, with a peer, a multiple of what that peer reaches.
+	limit   float64
+	peer    string
+	isFloor bool // at least the limit; else at most
+	// why is printed where the goal is missed: what holds it back, as its profile shows.
+	why string
+}
+
+// goalMachines is the fleet that the goals are set for.
+const goalMachines = 15000
+
+func atMost(scenario, key string, limit float64) goal {
+	return goal{scenario: scenario, key: key, limit: limit}
+}
+
+func atLeast(scenario, key string, limit float64) goal {
+	return goal{scenario: scenario, key: key, limit: limit, isFloor: true}
+}
+
+// of makes a goal a multiple of a peer's figure.
+func (g goal) of(peer string) goal {
+	g.peer = peer
+	return g
+}
+
+// goals are those of the whole product, not of an echo server.
+func goals() []goal {
+	return []goal{
+		atMost("idle", "connected.bytes", 450),
+		atMost("idle", "everything.bytes", 1000),
+		atMost("idle", "everything.bytes", .2).of("node"),
+		atMost("auth", "key.cpuMicros", 55),
+		atMost("auth", "key.cpuMicros", .5).of("node"),
+		atMost("auth", "token.cpuMicros", 50),
+		atMost("heartbeat", "cpuMicros", 8.5),
+		atMost("heartbeat", "cpuMicros", .35).of("node"),
+		atMost("fanout", "live128.last.p50Ms", .6).of("node"),
+		atMost("fanout", "live128.last.p50Ms", .6).of("centrifuge"),
+		atMost("fanout", "live128.last.p50Ms", .75).of("gorilla"),
+		atMost("fanout", "live128.last.p50Ms", .75).of("coder"),
+		atLeast("fanout", "live128.with4.perSecond", 500_000),
+		atLeast("fanout", "live128.with64.perSecond", 3_000_000),
+		atLeast("fanout", "live128.with64.perSecond", 10).of("node"),
+		atLeast("fanout", "live128.with64.perSecond", 10).of("centrifuge"),
+		atLeast("fanout", "stored128.with64.perSecond", 1_500_000),
+		atMost("unicast", "stored.p50Ms", .3),
+		atMost("unicast", "stored.p99Ms", 1),
+		atMost("storm", "killKey.allBackMs", 2000),
+		atMost("storm", "killKey.batches", 120),
+		atMost("storm", "killToken.allBackMs", 2000),
+		atMost("storm", "killToken.batches", 120),
+		atMost("delete", "goodbye.p99Ms", 2),
+		atMost("slow", "p99Ratio", 1.2),
+		atMost("slow", "stopped.p99Ratio", 1.2),
+		atMost("slow", "stopped.peakMiB", 64),
+	}
+}
+
+// outcome is what came of a goal. Found is false if it was not measured.
+type outcome struct {
+	goal
+	reached float64 // comparable with the limit
+	found   bool
+}
+
+func (g goal) judge(r *report) outcome {
+	own, found := r.value("fleetline", g.scenario, g.key)
+	if g.peer == "" || !found {
+		return outcome{g, own, found}
+	}
+	other, found := r.value(g.peer, g.scenario, g.key)
+	if !found || other == 0 {
+		return outcome{goal: g}
+	}
+	return outcome{g, own / other, true}
+}
+
+// hit goes by what is printed: three digits.
+func (o outcome) hit() bool {
+	reached := threeDigits(o.reached)
+	return o.found && (o.isFloor && reached >= o.limit || !o.isFloor && reached <= o.limit)
+}
+
+func threeDigits(v float64) float64 {
+	if v == 0 {
+		return 0
+	}
+	scale := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(v))))
+	return math.Round(v*scale) / scale
+}
+
+func (o outcome) String() string {
+	switch {
+	case !o.found:
+		return o.wanted() + ": not measured"
+	case o.hit():
+		return o.wanted() + ": reached"
+	}
+	return o.wanted() + ": **missed**"
+}
+
+// wanted is the goal as it is written.
+func (g goal) wanted() string {
+	sign, of := "<=", ""
+	if g.isFloor {
+		sign = ">="
+	}
+	if g.peer != "" {
+		of = "x " + g.peer
+	}
+	return sign + " " + short(g.limit) + of
+}
+
+func outcomes(r *report, scenario string) (all []outcome) {
+	for _, g := range goals() {
+		if g.scenario == scenario || scenario == "" {
+			all = append(all, g.judge(r))
+		}
+	}
+	return all
+}
+
+// overview counts the goals.
+func overview(b *strings.Builder, r *report) {
+	var hit, measured int
+	for _, o := range outcomes(r, "") {
+		if o.found {
+			measured++
+		}
+		if o.hit() {
+			hit++
+		}
+	}
+	fmt.Fprintf(b, "- Goals: %d of %d that were measured are reached\n", hit, measured)
+	if r.Machines != goalMachines {
+		fmt.Fprintf(b, "- The goals are for %d machines, and this run was made with %d\n", goalMachines, r.Machines)
+	}
+}
+
+// goalsBeside are the goals of one figure.
+func goalsBeside(r *report, scenario string, f figure) string {
+	var all []string
+	for _, o := range outcomes(r, scenario) {
+		if o.key == f.Key {
+			all = append(all, o.String())
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// misses tells by how much each goal of the scenario is missed, and why.
+func misses(b *strings.Builder, r *report, scenario string) {
+	for _, o := range outcomes(r, scenario) {
+		if !o.found || o.hit() {
+			continue
+		}
+		why := o.why
+		if why == "" {
+			why = "see the profile below"
+		}
+		fmt.Fprintf(b, "- **Missed** by %s: %s, where the goal is %s. What holds it back: %s.\n", o.by(), o.text(r), o.wanted(), why)
+	}
+}
+
+// by is how far the figure is from the limit.
+func (o outcome) by() string {
+	if o.limit == 0 {
+		return short(o.reached)
+	}
+	return fmt.Sprintf("%.0f %%", 100*math.Abs(o.reached-o.limit)/o.limit)
+}
+
+// text is how the figure is called in its table, and what it is.
+func (o outcome) text(r *report) string {
+	reached := short(o.reached)
+	if o.peer != "" {
+		reached += "x " + o.peer
+	}
+	for _, x := range r.Results {
+		for _, f := range x.Figures {
+			if x.Server == "fleetline" && x.Scenario == o.scenario && f.Key == o.key {
+				return f.Text + " " + reached
+			}
+		}
+	}
+	return o.key + " " + reached
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// measured is a report of one figure for each server.
+func measured(scenario, key string, values map[string]float64) *report {
+	r := &report{Machines: goalMachines}
+	for _, server := range []string{"fleetline", "node", "gorilla", "coder"} {
+		if v, found := values[server]; found {
+			r.Results = append(r.Results, result{Scenario: scenario, Server: server, Figures: []figure{{Key: key, Text: "a figure", Value: v}}})
+		}
+	}
+	return r
+}
+
+func TestAGoalIsReachedByWhatIsPrinted(t *testing.T) {
+	for _, c := range []struct {
+		goal      goal
+		own, node float64
+		want      string
+	}{
+		{atMost("s", "k", 8.5), 8.504, 0, "<= 8.5: reached"},
+		{atMost("s", "k", 8.5), 8.52, 0, "<= 8.5: **missed**"},
+		{atLeast("s", "k", 500_000), 499_900, 0, ">= 500000: reached"},
+		{atLeast("s", "k", 500_000), 498_000, 0, ">= 500000: **missed**"},
+		{atMost("s", "k", .35).of("node"), 7, 20, "<= 0.35x node: reached"},
+		{atMost("s", "k", .35).of("node"), 8, 20, "<= 0.35x node: **missed**"},
+		{atLeast("s", "k", 10).of("node"), 99, 10, ">= 10x node: **missed**"},
+	} {
+		r := measured("s", "k", map[string]float64{"fleetline": c.own, "node": c.node})
+		if got := c.goal.judge(r).String(); got != c.want {
+			t.Errorf("%g beside %g: got %q, want %q", c.own, c.node, got, c.want)
+		}
+	}
+}
+
+func TestAGoalBesideAPeerThatIsMissingIsNotMeasured(t *testing.T) {
+	r := measured("s", "k", map[string]float64{"fleetline": 1})
+	if got := atMost("s", "k", .35).of("node").judge(r).String(); !strings.HasSuffix(got, "not measured") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestThePageTellsByHowMuchAGoalIsMissed(t *testing.T) {
+	r := measured("heartbeat", "cpuMicros", map[string]float64{"fleetline": 17, "node": 100})
+	got := page(r, nil, map[string]string{"heartbeat": "the profile\n"})
+	for _, want := range []string{
+		"| a figure |  | 17 | 100 (0.17x) | <= 8.5: **missed**; <= 0.35x node: reached |",
+		"- **Missed** by 100 %: a figure 17, where the goal is <= 8.5. What holds it back: see the profile below.",
+		"```\nthe profile\n```",
+		"- Goals: 1 of 2 that were measured are reached",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page does not say %q:\n%s", want, got)
+		}
+	}
+}
+
+func TestAPeerThatIsSlowerThanTheHostIsADefectOfTheBench(t *testing.T) {
+	r := measured("heartbeat", "cpuMicros", map[string]float64{"fleetline": 17, "node": 52, "gorilla": 34, "coder": 60})
+	got := page(r, nil, nil)
+	if n := strings.Count(got, "**defect**"); n != 1 || !strings.Contains(got, "3.00x | 1.50x **defect**") {
+		t.Errorf("a peer that is three times as slow on a host that is twice as slow:\n%s", got)
+	}
+}
+
+func TestNamesOfGenericFunctionsAreShortened(t *testing.T) {
+	got := tableOf("File: x\nTime: now\n      flat  flat%   sum%\n 1s " + strings.Repeat("f", 500) + "\n")
+	if strings.Contains(got, "File") || len(got) > 200 || !strings.HasPrefix(got, "      flat  flat%   sum%\n 1s ff") {
+		t.Errorf("got %q", got)
+	}
+}
