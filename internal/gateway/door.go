@@ -75,10 +75,10 @@ type turnedBack struct {
 
 // All of them.
 var (
-	notAsked = &turnedBack{http.StatusUpgradeRequired, `{"name":"fleetline","protocol":1}`, ""}
-	badSite  = &turnedBack{http.StatusForbidden, `{"code":"origin_not_allowed"}`, ""}
-	isDrain  = &turnedBack{http.StatusServiceUnavailable, `{"code":"drain"}`, "2"}
-	tooMany  = &turnedBack{http.StatusTooManyRequests, `{"code":"too_many_connections"}`, "5"}
+	notAsked  = &turnedBack{http.StatusUpgradeRequired, `{"name":"fleetline","protocol":1}`, ""}
+	badOrigin = &turnedBack{http.StatusForbidden, `{"code":"origin_not_allowed"}`, ""}
+	draining  = &turnedBack{http.StatusServiceUnavailable, `{"code":"drain"}`, "2"}
+	tooMany   = &turnedBack{http.StatusTooManyRequests, `{"code":"too_many_connections"}`, "5"}
 )
 
 // look tells who asks to be let in, or why not. It is the one rule, whoever reads the request.
@@ -88,9 +88,9 @@ func (g *Gateway) look(r *http.Request) (socket.Peer, *turnedBack) {
 	case !socket.IsHandshake(r):
 		return peer, notAsked
 	case !g.door.allowsOrigin(r):
-		return peer, badSite
+		return peer, badOrigin
 	case g.draining.Load():
-		return peer, isDrain
+		return peer, draining
 	case !g.limits.waiting.Has(limit.Address(peer.Addr)):
 		return peer, tooMany
 	}

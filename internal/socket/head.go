@@ -77,5 +77,6 @@ func isAlphanumeric(c rune) bool {
 // isCertain tells whether net/http would bring r to its handler as it is.
 func isCertain(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.Proto == "HTTP/1.1" && strings.HasPrefix(r.RequestURI, "/") &&
-		r.Host != "" && strings.IndexFunc(r.Host, isOddInHost) < 0 && r.ContentLength == 0 && len(r.Trailer) == 0 && r.Header["Expect"] == nil
+		r.Host != "" && strings.IndexFunc(r.Host, isOddInHost) < 0 &&
+		r.ContentLength == 0 && len(r.Trailer) == 0 && r.Header["Expect"] == nil
 }
