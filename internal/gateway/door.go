@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fleetline/fleetline/internal/limit"
 	"github.com/fleetline/fleetline/internal/socket"
@@ -29,38 +30,85 @@ func (g *Gateway) Handler() http.Handler {
 	return mux
 }
 
-func (g *Gateway) serveDoor(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case !socket.IsHandshake(r):
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		writeJSON(w, http.StatusUpgradeRequired, `{"name":"fleetline","protocol":1}`)
-	case !g.door.allowsOrigin(r):
-		writeJSON(w, http.StatusForbidden, `{"code":"origin_not_allowed"}`)
-	case g.draining.Load():
-		w.Header().Set("Retry-After", "2")
-		writeJSON(w, http.StatusServiceUnavailable, `{"code":"drain"}`)
-	default:
-		g.upgrade(w, r)
+// Receive puts the engine before net/http where it can stand there: then it lets machines in whose
+// handshake leaves no doubt. Whatever else comes is answered by Handler, through the listener that is
+// returned.
+func (g *Gateway) Receive(l net.Listener, enter func(netip.Addr) (leave func(), ok bool), patience time.Duration) (net.Listener, error) {
+	engine, ok := g.engine.(socket.Receiver)
+	if !ok {
+		return l, nil
 	}
+	return engine.Receive(l, socket.Reception{Enter: enter, Admit: g.admitsRequest, Patience: patience})
 }
 
-func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
+// admitsRequest tells whether a request is a handshake that Handler would let in.
+func (g *Gateway) admitsRequest(r *http.Request) (socket.Peer, bool) {
+	if r.RequestURI != "/" && r.RequestURI != "/ws" {
+		return socket.Peer{}, false
+	}
+	peer, no := g.look(r)
+	return peer, no == nil
+}
+
+func (g *Gateway) serveDoor(w http.ResponseWriter, r *http.Request) {
+	peer, no := g.look(r)
+	if no != nil {
+		g.turnBack(w, no)
+		return
+	}
 	up, ok := g.engine.(socket.Upgrader)
 	if !ok {
 		writeJSON(w, http.StatusNotImplemented, `{"code":"no_upgrade"}`)
 		return
 	}
-	peer := socket.Peer{Addr: g.door.clientAddr(r)}
-	if !g.limits.waiting.Has(limit.Address(peer.Addr)) {
-		g.metrics.refused.WithLabelValues("too_many_waiting").Inc()
-		w.Header().Set("Retry-After", "5")
-		writeJSON(w, http.StatusTooManyRequests, `{"code":"too_many_connections"}`)
-		return
-	}
 	if err := up.Upgrade(w, r, peer); err != nil {
 		g.log.Debug("handshake refused", "addr", peer.Addr, "err", err)
 	}
+}
+
+// turnedBack is an answer to a request that is not let in.
+type turnedBack struct {
+	status     int
+	body       string
+	retryAfter string
+}
+
+// All of them.
+var (
+	notAsked  = &turnedBack{http.StatusUpgradeRequired, `{"name":"fleetline","protocol":1}`, ""}
+	badOrigin = &turnedBack{http.StatusForbidden, `{"code":"origin_not_allowed"}`, ""}
+	draining  = &turnedBack{http.StatusServiceUnavailable, `{"code":"drain"}`, "2"}
+	tooMany   = &turnedBack{http.StatusTooManyRequests, `{"code":"too_many_connections"}`, "5"}
+)
+
+// look tells who asks to be let in, or why not. It is the one rule, whoever reads the request.
+func (g *Gateway) look(r *http.Request) (socket.Peer, *turnedBack) {
+	peer := socket.Peer{Addr: g.door.clientAddr(r)}
+	switch {
+	case !socket.IsHandshake(r):
+		return peer, notAsked
+	case !g.door.allowsOrigin(r):
+		return peer, badOrigin
+	case g.draining.Load():
+		return peer, draining
+	case !g.limits.waiting.Has(limit.Address(peer.Addr)):
+		return peer, tooMany
+	}
+	return peer, nil
+}
+
+func (g *Gateway) turnBack(w http.ResponseWriter, why *turnedBack) {
+	switch why {
+	case notAsked:
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+	case tooMany:
+		g.metrics.refused.WithLabelValues("too_many_waiting").Inc()
+	}
+	if why.retryAfter != "" {
+		w.Header().Set("Retry-After", why.retryAfter)
+	}
+	writeJSON(w, why.status, why.body)
 }
 
 func writeJSON(w http.ResponseWriter, status int, body string) {

@@ -47,7 +47,7 @@ func (a *anteroom) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		release, ok := a.placesFor(nc)
+		release, ok := a.enter(nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
 		if !ok {
 			_ = nc.Close()
 			continue
@@ -59,8 +59,9 @@ func (a *anteroom) Accept() (net.Conn, error) {
 	}
 }
 
-func (a *anteroom) placesFor(nc net.Conn) (release func(), ok bool) {
-	addr := nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+// enter takes a place for a connection from addr.
+func (a *anteroom) enter(addr netip.Addr) (release func(), ok bool) {
+	addr = addr.Unmap()
 	if slices.ContainsFunc(a.trusted, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 		return a.proxied.Enter(limit.Address(addr))
 	}

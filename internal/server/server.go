@@ -167,6 +167,11 @@ func (s *Server) openDoors(ctx context.Context) (err error) {
 		return errors.Join(err, l.Close())
 	}
 	entrance := newAnteroom(l, proxies)
+	if s.cert == nil {
+		if entrance.Listener, err = s.gateway.Receive(l, entrance.enter, headerTimeout); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
 	s.machines = s.newDoor(entrance, s.cert != nil, s.machineServer(entrance.left))
 	operators, err := s.newAdmin()
 	if err != nil {

@@ -48,6 +48,7 @@ type Epoll struct {
 var (
 	_ Engine   = (*Epoll)(nil)
 	_ Upgrader = (*Epoll)(nil)
+	_ Receiver = (*Epoll)(nil)
 )
 
 // NewEpoll makes an epoll engine. Close must be called when it is no longer needed.
@@ -119,11 +120,16 @@ func (e *Epoll) Upgrade(w http.ResponseWriter, r *http.Request, peer Peer) error
 		e.shortage.tell(err)
 		return fmt.Errorf("taking over connection: %w", err)
 	}
-	if n, err := send(fd, t.answer); err != nil || n < len(t.answer) {
+	return e.welcome(fd, t.answer, t.early, peer)
+}
+
+// welcome answers the handshake and adopts the descriptor, which is closed if that fails.
+func (e *Epoll) welcome(fd int, answer, early []byte, peer Peer) error {
+	if n, err := send(fd, answer); err != nil || n < len(answer) {
 		_ = unix.Close(fd)
 		return fmt.Errorf("answering handshake: %d bytes written: %w", n, err)
 	}
-	return e.adopt(fd, t.early, peer)
+	return e.adopt(fd, early, peer)
 }
 
 // adopt takes over a descriptor whose handshake is done, and closes it on an error.

@@ -241,22 +241,39 @@ func starve(t *testing.T) (feed func()) {
 }
 
 func TestWantOfDescriptorsIsToldOnceASecondAndSurvived(t *testing.T) {
-	log := &lines{}
-	l, err := socket.Listen(t.Context(), "127.0.0.1:0", slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatal(err)
+	for _, kind := range []string{"direct", "native"} {
+		t.Run(kind, func(t *testing.T) {
+			log := &lines{}
+			l, err := socket.Listen(t.Context(), "127.0.0.1:0", slog.New(slog.NewTextHandler(log, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kind == "direct" {
+				if l, err = native(t, socket.Config{Handler: newRecorder()}).(socket.Receiver).Receive(l, everybody); err != nil {
+					t.Fatal(err)
+				}
+			}
+			survivesWant(t, l, log)
+		})
 	}
+}
+
+func survivesWant(t *testing.T, l net.Listener, log *lines) {
 	defer l.Close()
 	out, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
+	if _, err := out.Write([]byte("GET")); err != nil {
+		t.Fatal(err)
+	}
 	feed := starve(t)
 	began := time.Now()
 	for range 100 {
-		if _, err := l.Accept(); err == nil {
-			t.Fatal("accepted without a descriptor")
+		_, err := l.Accept()
+		if passes, ok := err.(interface{ Temporary() bool }); !ok || !passes.Temporary() {
+			t.Fatalf("accepting without a descriptor: %v, want an error that passes", err)
 		}
 	}
 	told, most := log.count("ulimit"), 1+int(time.Since(began)/time.Second)

@@ -2,9 +2,7 @@ package socket
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/socket/frame"
@@ -17,16 +15,12 @@ const (
 	loopEvents = 128
 )
 
-// loop serves its share of the connections in one goroutine, which alone reads and closes them. Its
-// epoll descriptor is itself waited for by Go's poller: a loop that has nothing to do is a parked
-// goroutine, and no thread.
+// loop serves its share of the connections in one goroutine, which alone reads and closes them.
 type loop struct {
 	// Fixed after construction.
 	engine *Epoll
-	fd     int
-	file   *os.File
-	raw    syscall.RawConn
-	side   sideMap
+	nest
+	side sideMap
 
 	// Owned by the loop's goroutine.
 	parser frame.Parser
@@ -35,25 +29,12 @@ type loop struct {
 }
 
 func newLoop(e *Epoll) (*loop, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	n, err := newNest()
 	if err != nil {
-		return nil, fmt.Errorf("creating epoll: %w", err)
+		return nil, err
 	}
-	// What is not non-blocking is not given to Go's poller.
-	if err := unix.SetNonblock(fd, true); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("creating epoll: %w", err)
-	}
-	lp := &loop{engine: e, fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	lp := &loop{engine: e, nest: n}
 	lp.side.bySlot = make(map[uint32]*busy)
-	lp.raw, err = lp.file.SyscallConn()
-	if err == nil {
-		err = lp.file.SetDeadline(time.Time{}) // refused if the poller has not taken it
-	}
-	if err != nil {
-		lp.close()
-		return nil, fmt.Errorf("nesting epoll: %w", err)
-	}
 	return lp, nil
 }
 
@@ -72,8 +53,6 @@ func (lp *loop) run() {
 
 // stop ends run, once the connections are closed.
 func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
-
-func (lp *loop) close() { _ = lp.file.Close() }
 
 // turn handles what has happened, and tells whether there may be more.
 func (lp *loop) turn() bool {

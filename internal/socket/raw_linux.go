@@ -67,7 +67,7 @@ var errNotRaw = errors.New("no plain TCP connection")
 // detach takes a connection away from Go's runtime. For the moment of it, the connection has two
 // descriptors. It is closed unless the error is errNotRaw.
 func detach(nc net.Conn) (fd int, err error) {
-	tcp, ok := nc.(*net.TCPConn)
+	tcp, ok := bare(nc).(*net.TCPConn)
 	if !ok {
 		return -1, errNotRaw
 	}

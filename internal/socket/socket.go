@@ -11,6 +11,7 @@
 package socket
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -89,6 +90,27 @@ type Engine interface {
 // proper WebSocket handshake itself (RFC 6455 4.2) and returns why.
 type Upgrader interface {
 	Upgrade(w http.ResponseWriter, r *http.Request, peer Peer) error
+}
+
+// Receiver is an engine that takes connections from the port itself, before net/http.
+type Receiver interface {
+	// Receive returns a listener to give to net/http in place of l, which must be one of Listen's. Its
+	// Accept lets those in whose handshake leaves no doubt, and returns all others with what was read
+	// of them: net/http answers whatever is not plain, and Upgrade takes what comes of it. Accept is
+	// for one goroutine.
+	Receive(l net.Listener, r Reception) (net.Listener, error)
+}
+
+// Reception is what a Receiver is told by the door. All of it is required.
+type Reception struct {
+	// Enter takes a place for a connection that has said nothing yet, until leave is called. The
+	// connection is closed if there is none.
+	Enter func(netip.Addr) (leave func(), ok bool)
+	// Admit tells who asks for a WebSocket; ok is false if net/http is to answer the request, whatever
+	// the answer will be.
+	Admit func(*http.Request) (peer Peer, ok bool)
+	// Patience is how long a connection may say nothing.
+	Patience time.Duration
 }
 
 // LingerTimeout bounds how long End waits for a peer to take the last frames and answer the close.

@@ -83,7 +83,7 @@ func takeOver(w http.ResponseWriter, r *http.Request, subprotocols []string) (ta
 		abandon(nc)
 		return taken{}, fmt.Errorf("taking over connection: %w", err)
 	}
-	return taken{nc, early, handshakeAnswer(accept, agree(subprotocols, r))}, nil
+	return taken{nc, slices.Concat(early, unread(nc)), handshakeAnswer(accept, agree(subprotocols, r))}, nil
 }
 
 func refuse(w http.ResponseWriter, why *HandshakeError) error {

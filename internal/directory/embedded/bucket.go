@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/feed"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -113,17 +114,40 @@ func (b *bucket) update(ctx context.Context, key string, value []byte, revision 
 	return nil
 }
 
-// put stores value under key whatever is there.
-func (b *bucket) put(ctx context.Context, key string, value []byte) error {
+// entry is a value to be stored under key.
+type entry struct {
+	key   string
+	value []byte
+}
+
+// putAll stores entries whatever is there, without waiting for one before the next is sent, which
+// costs both ends a fraction of what as many calls do. It returns one failure; the others may have
+// been stored.
+func (b *bucket) putAll(ctx context.Context, entries []entry) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	origin := b.origin()
-	stored, err := b.kv.Put(ctx, key, value)
-	if err != nil {
-		return unavailable(err)
+	sent := make([]jetstream.PubAckFuture, 0, len(entries))
+	var failure error
+	for _, e := range entries {
+		f, err := b.js.PublishMsgAsync(&nats.Msg{Subject: "$KV." + b.name + "." + e.key, Data: e.value})
+		if err != nil {
+			failure = unavailable(err)
+			break
+		}
+		sent = append(sent, f)
 	}
-	b.take(origin, key, value, stored)
-	return nil
+	for i, f := range sent {
+		select {
+		case ack := <-f.Ok():
+			b.take(origin, entries[i].key, entries[i].value, ack.Sequence)
+		case err := <-f.Err():
+			failure = unavailable(err)
+		case <-ctx.Done():
+			return unavailable(ctx.Err())
+		}
+	}
+	return failure
 }
 
 // origin names the stream that revisions count in.

@@ -288,6 +288,39 @@ func TestNewsOfAMachineNeverBringItBack(t *testing.T) {
 	}
 }
 
+func TestWhenAMachineWasSeenIsKnownToAMinuteAndChangesOfItAtOnce(t *testing.T) {
+	d := newDirectory(t)
+	info := directory.MachineInfo{HWID: "h"}
+	id := enrolled(t, d, directory.Enrolment{AccountID: addAccount(t, d, "key"), Digest: directory.Key("key").Digest(), Info: &info})
+	known := func() directory.Machine { return d.Machines().Check(t.Context(), []string{id})[0].Machine }
+	began := known().LastSeenAt
+	seen := func(after time.Duration, info *directory.MachineInfo) {
+		t.Helper()
+		if err := d.Machines().Seen(t.Context(), []directory.Seen{{MachineID: id, At: began.Add(after), Info: info}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := func() uint64 {
+		b := d.Machines().bucket
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.newest
+	}
+	written := newest()
+	seen(time.Minute-time.Millisecond, &info)
+	if m := known(); !m.LastSeenAt.Equal(began) || newest() != written {
+		t.Errorf("a machine that was seen %v ago was written anew", m.LastSeenAt.Sub(began))
+	}
+	seen(time.Second, &directory.MachineInfo{HWID: "h", Hostname: "renamed"})
+	if m := known(); m.Name != "renamed" {
+		t.Errorf("its new name is not known: %q", m.Name)
+	}
+	seen(2*time.Minute, nil)
+	if m := known(); !m.LastSeenAt.Equal(began.Add(2*time.Minute)) || m.Name != "renamed" {
+		t.Errorf("last seen %v after it was enrolled, as %q", m.LastSeenAt.Sub(began), m.Name)
+	}
+}
+
 func TestAFullStoreRefusesWhatIsNewAndGoesOnDeleting(t *testing.T) {
 	d := openOn(t, dial(t, newStore(t)), func(c *Config) { c.BucketBytes = 64 << 10 })
 	acc := addAccount(t, d, "key")

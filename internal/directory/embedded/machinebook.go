@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/feed"
@@ -233,6 +234,10 @@ func (b *machineBook) living(account string) []string {
 	return ids
 }
 
+// seenWithin is how exactly it is known when a machine was last seen. Those that come back soon, a
+// whole fleet after a restart among them, are no news.
+const seenWithin = time.Minute
+
 // isNews tells whether n says more of an existing machine than is known, and returns what to store.
 func (b *machineBook) isNews(n directory.Seen) (seenRecord, bool) {
 	b.mu.RLock()
@@ -249,7 +254,7 @@ func (b *machineBook) isNews(n directory.Seen) (seenRecord, bool) {
 	next := seenRecord{At: n.At, Info: b.news[n.MachineID].Info}
 	if n.Info != nil && *n.Info != known.Info {
 		next.Info = n.Info
-	} else if !n.At.After(known.LastSeenAt) {
+	} else if n.At.Sub(known.LastSeenAt) < seenWithin {
 		return seenRecord{}, false
 	}
 	return next, true

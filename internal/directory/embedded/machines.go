@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,8 +25,8 @@ type Machines struct {
 const (
 	// deleting is how many machines of one account are deleted at once.
 	deleting = 64
-	// noting is how many news are written at once: few, so that nobody waits behind them.
-	noting = 8
+	// noting is how many news are written at once: few, so that nobody waits long behind them.
+	noting = 64
 )
 
 // Check answers for each machine id, in order.
@@ -50,24 +51,22 @@ func (m *Machines) Seen(ctx context.Context, all []directory.Seen) error {
 	if m.bucket.isFull(ctx) {
 		return directory.ErrFull
 	}
-	var failure atomic.Pointer[error]
-	list := latest(all)
-	parallel(len(list), noting, func(i int) {
-		if failure.Load() != nil {
-			return
+	for batch := range slices.Chunk(latest(all), noting) {
+		if err := m.note(ctx, batch); err != nil {
+			return fmt.Errorf("storing news of machines: %w", err)
 		}
-		record, ok := m.book.isNews(list[i])
-		if !ok {
-			return
-		}
-		if err := m.bucket.put(ctx, seenKey(list[i].MachineID), encode(record)); err != nil {
-			failure.Store(&err)
-		}
-	})
-	if err := failure.Load(); err != nil {
-		return fmt.Errorf("storing news of machines: %w", *err)
 	}
 	return nil
+}
+
+func (m *Machines) note(ctx context.Context, batch []directory.Seen) error {
+	var entries []entry
+	for _, n := range batch {
+		if record, ok := m.book.isNews(n); ok {
+			entries = append(entries, entry{seenKey(n.MachineID), encode(record)})
+		}
+	}
+	return m.bucket.putAll(ctx, entries)
 }
 
 // latest leaves one piece of news for each machine.
