@@ -12,8 +12,9 @@ import (
 // devNull is an engine whose sockets take everything: what is left is the hub's own cost.
 type devNull struct{ socket.Engine }
 
-func (devNull) Send(socket.ID, socket.Prepared) bool { return true }
-func (devNull) LastByte(socket.ID) time.Time         { return time.Now() }
+func (devNull) Send(socket.ID, socket.Prepared) bool          { return true }
+func (devNull) SendMany(_ socket.ID, p []socket.Prepared) int { return len(p) }
+func (devNull) LastByte(socket.ID) time.Time                  { return time.Now() }
 
 func newFleet(b *testing.B, n int) *world {
 	w := newWorld(b, Config{})
