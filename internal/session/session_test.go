@@ -234,7 +234,10 @@ func TestSessionsThatEnterUnderLoadMissNothing(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				w.publish(Target{})
+				for range 8 {
+					w.post(Target{})
+				}
+				w.settle()
 			}
 		}
 	})
