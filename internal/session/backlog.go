@@ -26,6 +26,9 @@ func (p post) isShort() bool { return p.message == nil || p.to.Machine != "" }
 // backlog is what comes while a round over the sessions goes on. The next round takes all of it that
 // one write carries, so that whoever has fallen back catches up with fewer writes, not with more.
 type backlog struct {
+	// Fixed after construction.
+	round func([]post) // is never called twice at once
+
 	mu      sync.Mutex
 	changed sync.Cond
 	// Guarded by mu.
@@ -35,15 +38,34 @@ type backlog struct {
 	closed  bool
 }
 
-func newBacklog() *backlog {
-	b := &backlog{}
+func newBacklog(round func([]post)) *backlog {
+	b := &backlog{round: round}
 	b.changed.L = &b.mu
 	return b
 }
 
-// put adds p behind what waits, once there is room. A short one with nothing before it is the caller's
-// to hand over, as a round of its own: no other goroutine has to wake up for it.
-func (b *backlog) put(p post) (own []post) {
+// run goes from round to round until close.
+func (b *backlog) run() {
+	for posts := b.next(); posts != nil; posts = b.next() {
+		b.hand(posts)
+	}
+}
+
+// put adds p behind what waits, once there is room. A short one with nothing before it is handed over
+// at once, as a round of its own: no other goroutine has to wake up for it.
+func (b *backlog) put(p post) {
+	if own := b.add(p); own != nil {
+		b.hand(own)
+	}
+}
+
+func (b *backlog) hand(posts []post) {
+	b.round(posts)
+	b.done()
+}
+
+// add returns the posts of the round that is the caller's to go.
+func (b *backlog) add(p post) (own []post) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.bytes >= backlogBytes && !b.closed {

@@ -74,10 +74,10 @@ func New(c Config, head uint64) (*Hub, error) {
 		machines:  newIndex(byMachine),
 		accounts:  newIndex(byAccount),
 		everyone:  newIndex(everyone),
-		backlog:   newBacklog(),
 		reads:     newReads(),
 		wheel:     newWheel(time.Now()),
 	}
+	h.backlog = newBacklog(h.round)
 	h.begun.Store(head)
 	h.finished.Store(head)
 	if err := h.register(c.Registerer); err != nil {
@@ -85,7 +85,7 @@ func New(c Config, head uint64) (*Hub, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
-	h.work.Go(h.deliver)              // ends when the backlog is closed
+	h.work.Go(h.backlog.run)          // ends when the backlog is closed
 	h.work.Go(func() { h.walk(ctx) }) // ends with ctx
 	for range readers {
 		h.work.Go(func() { h.readLoop(ctx) }) // ends with ctx

@@ -2,6 +2,7 @@ package session
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/fleetline/fleetline/internal/socket"
 )
@@ -9,34 +10,20 @@ import (
 // Deliver takes a message of the log, or a live-only one, for its sessions. The tail calls it in order
 // when the log's window holds the message, and may go on before it is handed over.
 func (h *Hub) Deliver(to Target, m Message) {
-	h.post(post{to, m, m.Position(), len(m.Frame(false))})
+	h.backlog.put(post{to, m, m.Position(), len(m.Frame(false))})
 }
 
 // Pass takes a record of the log that is no message.
-func (h *Hub) Pass(position uint64) { h.post(post{position: position}) }
-
-func (h *Hub) post(p post) {
-	if own := h.backlog.put(p); own != nil {
-		h.round(own)
-	}
-}
-
-// deliver goes round the sessions until the hub is closed.
-func (h *Hub) deliver() {
-	for posts := h.backlog.next(); posts != nil; posts = h.backlog.next() {
-		h.round(posts)
-	}
-}
+func (h *Hub) Pass(position uint64) { h.backlog.put(post{position: position}) }
 
 // round hands each session all that is for it among the posts, in their order and in one write.
 func (h *Hub) round(posts []post) {
-	defer h.backlog.done()
 	head := headOf(posts)
 	if head > 0 {
 		h.begun.Store(head)
 	}
 	if len(posts) == 1 {
-		h.handOne(posts[0])
+		posts[0].hand(h)
 	} else {
 		sortOut(posts).hand(h)
 	}
@@ -55,7 +42,8 @@ func headOf(posts []post) uint64 {
 	return 0
 }
 
-func (h *Hub) handOne(p post) {
+// hand is a round of one post.
+func (p post) hand(h *Hub) {
 	if p.message == nil {
 		return
 	}
@@ -66,7 +54,7 @@ func (h *Hub) handOne(p post) {
 	case p.to.Account != "":
 		h.accounts.each(p.to.Account, func(s *Session) { s.deliver(b) })
 	default:
-		h.everyone.all(func(_ string, s *Session) { s.deliver(b) })
+		h.everyone.allAtOnce(h.Len(), func(s *Session) { s.deliver(b) })
 	}
 }
 
@@ -111,7 +99,7 @@ func (r *sorted) hand(h *Hub) {
 		return
 	}
 	b := r.bundle("", "")
-	h.everyone.all(func(_ string, s *Session) {
+	h.everyone.allAtOnce(h.Len(), func(s *Session) {
 		if r.machines[s.machine] == nil && r.accounts[s.account] == nil {
 			s.deliver(b)
 		}
@@ -135,7 +123,13 @@ type bundle struct {
 	// first and last are the positions of the first and the last message that is not live-only; 0 if
 	// there is none.
 	first, last uint64
-	frames      [2][]socket.Prepared // plain and bare, each made when it is first needed
+	plain, bare form
+}
+
+// form are the messages as frames of one kind, made when the first session needs them.
+type form struct {
+	once   sync.Once
+	frames []socket.Prepared
 }
 
 func newBundle(messages []Message) *bundle {
@@ -165,17 +159,17 @@ func liveOnly(messages []Message) (n uint64) {
 }
 
 func (b *bundle) framesFor(bare bool) []socket.Prepared {
-	form := &b.frames[0]
+	f := &b.plain
 	if bare {
-		form = &b.frames[1]
+		f = &b.bare
 	}
-	if *form == nil {
-		*form = make([]socket.Prepared, len(b.messages))
+	f.once.Do(func() {
+		f.frames = make([]socket.Prepared, len(b.messages))
 		for i, m := range b.messages {
-			(*form)[i] = m.Frame(bare)
+			f.frames[i] = m.Frame(bare)
 		}
-	}
-	return *form
+	})
+	return f.frames
 }
 
 // had is how many of the messages come no later than the last one that a session at pos has.
