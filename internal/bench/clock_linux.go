@@ -2,6 +2,7 @@ package bench
 
 import (
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,13 @@ func sleepUntil(at int64) {
 // beExact has the kernel wake the calling thread without the slack that it allows itself.
 func beExact() {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it, it is 50 us late
+}
+
+// rest keeps the thread asleep, whatever happens: the runtime is not told, or it would have another
+// thread wait for what happens.
+func rest(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }
 
 func since(at int64) time.Duration { return time.Duration(now() - at) }

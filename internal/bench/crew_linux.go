@@ -190,10 +190,11 @@ func (c *crew) completed() (turns, at int64) {
 	return turns, at
 }
 
-// watch lets all workers count from zero, and returns how many machines listen. Nothing may be on
-// its way to them.
-func (c *crew) watch(ctx context.Context, timed bool) (listeners int, err error) {
-	answers, err := c.order(ctx, order{Do: doWatch, Timed: timed})
+// watch lets all workers count from zero, in the way that o says, and returns how many machines
+// listen. Nothing may be on its way to them.
+func (c *crew) watch(ctx context.Context, o order) (listeners int, err error) {
+	o.Do = doWatch
+	answers, err := c.order(ctx, o)
 	for i, h := range c.hands {
 		h.mu.Lock()
 		h.turns, h.turnAt = 0, 0

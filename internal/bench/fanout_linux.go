@@ -44,7 +44,7 @@ const (
 
 // oneByOne publishes the next message when the last one has reached everybody.
 func (r *run) oneByOne(ctx context.Context, m mode, size int) error {
-	if err := r.watch(ctx, false, r.config.Machines); err != nil {
+	if err := r.watch(ctx, order{Calm: true}, r.config.Machines); err != nil {
 		return err
 	}
 	var took histogram
@@ -116,7 +116,7 @@ type saturation struct {
 
 // saturate measures the rate while messages are always on their way.
 func (r *run) saturate(ctx context.Context, m mode, size, outstanding int) error {
-	if err := r.watch(ctx, false, r.config.Machines); err != nil {
+	if err := r.watch(ctx, order{Calm: true}, r.config.Machines); err != nil {
 		return err
 	}
 	s := &saturation{r: r, m: m, size: size, outstanding: int64(outstanding)}

@@ -101,8 +101,8 @@ func (r *run) awaitSessions(ctx context.Context, want int) error {
 
 // watch lets the workers count anew. If machines are missing, what follows would be of another fleet
 // than the one that was asked for.
-func (r *run) watch(ctx context.Context, timed bool, want int) error {
-	listeners, err := r.crew.watch(ctx, timed)
+func (r *run) watch(ctx context.Context, o order, want int) error {
+	listeners, err := r.crew.watch(ctx, o)
 	if err == nil && listeners < want {
 		err = fmt.Errorf("%d of %d machines listen: the server has ended the others", listeners, want)
 	}

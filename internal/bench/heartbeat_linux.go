@@ -25,7 +25,7 @@ func heartbeat(ctx context.Context, r *run) error {
 	if err := pause(ctx, busyHeartbeat+busyHeartbeat/2); err != nil {
 		return err
 	}
-	if err := r.watch(ctx, false, r.config.Machines); err != nil {
+	if err := r.watch(ctx, order{}, r.config.Machines); err != nil {
 		return err
 	}
 	var beats answer

@@ -78,7 +78,7 @@ func offer(ctx context.Context, p pacing) (*paced, error) {
 // timedLoad offers a load to machines that listen and returns the time from when each message was
 // due to its arrival, once all have arrived or nothing more comes.
 func (r *run) timedLoad(ctx context.Context, p pacing, listeners, perMessage int) (*histogram, *paced, error) {
-	if err := r.watch(ctx, true, listeners); err != nil {
+	if err := r.watch(ctx, order{Timed: true}, listeners); err != nil {
 		return nil, nil, err
 	}
 	out, err := offer(ctx, p)

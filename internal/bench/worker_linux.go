@@ -32,6 +32,7 @@ type worker struct {
 	turns     int64
 	listeners int64
 	timed     bool
+	calm      bool
 	delivery  histogram
 	pongs     int64
 
@@ -90,6 +91,9 @@ func newWorker(out io.Writer) *worker {
 	return &worker{out: bufio.NewWriter(out), buf: make([]byte, readSize), attempt: &attempt{}, ended: map[string]int{}}
 }
 
+// calmly is how long a calm worker rests.
+const calmly = time.Millisecond
+
 func (w *worker) run() error {
 	for {
 		var until time.Time
@@ -114,6 +118,9 @@ func (w *worker) run() error {
 		}
 		if err := w.out.Flush(); err != nil {
 			return nil // the run has gone
+		}
+		if w.calm && len(events) > 0 {
+			rest(calmly)
 		}
 	}
 }
@@ -166,7 +173,7 @@ func (w *worker) do(o order) error {
 		w.attempt = newAttempt(o.ID, *o.Connect, w.span(o))
 		return nil // the answer comes when it is over
 	case doWatch:
-		w.watch(o.Timed)
+		w.watch(o)
 		a.Live = int(w.listeners)
 	case doCount:
 		a = w.count(o.ID)
@@ -240,7 +247,7 @@ func (w *worker) span(o order) []*machine {
 	return found
 }
 
-func (w *worker) watch(timed bool) {
+func (w *worker) watch(o order) {
 	w.listeners = 0
 	for _, m := range w.machines {
 		if m.stage == live && !m.stalled {
@@ -248,7 +255,7 @@ func (w *worker) watch(timed bool) {
 		}
 	}
 	w.counted, w.turns, w.turnAt = 0, 0, w.listeners
-	w.pongs, w.timed, w.delivery = 0, timed, histogram{}
+	w.pongs, w.timed, w.calm, w.delivery = 0, o.Timed, o.Calm, histogram{}
 }
 
 func (w *worker) count(id int) answer {

@@ -14,8 +14,6 @@ func (g *Gateway) tail(ctx context.Context) error {
 	return g.journal.Tail(ctx, func(e *broker.Entry) {
 		g.progress.note(e.At, time.Now())
 		switch {
-		case e.Kind == broker.Data && e.Position() == 0:
-			g.hub.DeliverLive(session.Target(e.Target), e)
 		case e.Kind == broker.Data:
 			g.hub.Deliver(session.Target(e.Target), e)
 		case e.Kind == broker.Revoked:

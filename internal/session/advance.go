@@ -19,13 +19,15 @@ func (s *Session) Drained() {
 // full (Drained comes back) or the log must be read (apply comes back).
 func (s *Session) advanceLocked() {
 	for s.behind && s.started && !s.cut && !s.reading {
+		begun := s.hub.begun.Load()
 		msgs, reached, ok := s.hub.log.Recent(nil, s.target(), s.pos, batchBytes)
 		if !ok {
 			s.reading = true
 			s.hub.reads.add(s)
 			return
 		}
-		if !s.handLocked(msgs, reached) {
+		// What has not begun comes with its round, in its place among the live-only messages.
+		if !s.handLocked(upTo(begun, msgs), min(reached, begun)) {
 			return
 		}
 		// The window holds a message before begun moves, and begun moves before the tail looks for
@@ -35,6 +37,14 @@ func (s *Session) advanceLocked() {
 			s.behind = false
 		}
 	}
+}
+
+func upTo(position uint64, msgs []Message) []Message {
+	n := len(msgs)
+	for n > 0 && msgs[n-1].Position() > position {
+		n--
+	}
+	return msgs[:n]
 }
 
 // handLocked hands over messages that cover everything up to reached, and tells whether the socket

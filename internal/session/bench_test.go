@@ -12,8 +12,9 @@ import (
 // devNull is an engine whose sockets take everything: what is left is the hub's own cost.
 type devNull struct{ socket.Engine }
 
-func (devNull) Send(socket.ID, socket.Prepared) bool { return true }
-func (devNull) LastByte(socket.ID) time.Time         { return time.Now() }
+func (devNull) Send(socket.ID, socket.Prepared) bool          { return true }
+func (devNull) SendMany(_ socket.ID, p []socket.Prepared) int { return len(p) }
+func (devNull) LastByte(socket.ID) time.Time                  { return time.Now() }
 
 func newFleet(b *testing.B, n int) *world {
 	w := newWorld(b, Config{})
@@ -25,15 +26,23 @@ func newFleet(b *testing.B, n int) *world {
 	return w
 }
 
-// BenchmarkFanOut hands one message to 10,000 sessions: the hub's cost, without sockets.
+// BenchmarkFanOut hands messages to 10,000 sessions, as many at a time as are outstanding: the hub's
+// cost, without sockets.
 func BenchmarkFanOut(b *testing.B) {
-	w := newFleet(b, 10_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		w.next++
-		w.hub.Deliver(Target{}, newMessage(w.next, Target{}))
+	for _, outstanding := range []int{1, 4, 64} {
+		b.Run(fmt.Sprint(outstanding, " outstanding"), func(b *testing.B) {
+			w := newFleet(b, 10_000)
+			b.ReportAllocs()
+			for b.Loop() {
+				for range outstanding {
+					w.next++
+					w.hub.Deliver(Target{}, newMessage(w.next, Target{}))
+				}
+				w.settle()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*outstanding)/10_000, "ns/delivery")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/delivery")
 }
 
 // BenchmarkUnicast hands one message to one of 10,000 sessions.

@@ -25,8 +25,8 @@ import (
 const deliverySteps = 10_000
 
 // TestEveryMessageIsDeliveredInOrderOnceOrCoveredByATrueGap drives the real hub and the real broker
-// with a random schedule of publishes, slow and stopped sockets, reconnects, restarts of the broker
-// and trimming of the log.
+// with a random schedule of publishes, one by one and in bursts, live-only ones among them, slow and
+// stopped sockets, reconnects, restarts of the broker and trimming of the log.
 func TestEveryMessageIsDeliveredInOrderOnceOrCoveredByATrueGap(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("FLEETLINE_TEST_SEED"); s != "" {
@@ -46,9 +46,9 @@ func TestEveryMessageIsDeliveredInOrderOnceOrCoveredByATrueGap(t *testing.T) {
 	}
 	w.settle()
 	w.close()
-	t.Logf("%d messages, %d delivered, %d gaps, %d positions not recovered, %d restarts, %d breaks, trimmed to %d of %d",
-		len(w.published), w.delivered, w.gaps, w.unrecovered, w.restarts, w.breaks.Load(), w.trimmed, w.last())
-	if w.gaps == 0 || w.restarts == 0 || w.delivered == 0 {
+	t.Logf("%d messages, %d delivered, %d of %d live-only ones to a machine, %d gaps, %d positions not recovered, %d restarts, %d breaks, trimmed to %d of %d",
+		len(w.published), w.delivered, w.deliveredLive, len(w.live), w.gaps, w.unrecovered, w.restarts, w.breaks.Load(), w.trimmed, w.last())
+	if w.gaps == 0 || w.restarts == 0 || w.delivered == 0 || w.deliveredLive == 0 {
 		t.Error("the run did not reach everything it is meant to test")
 	}
 }
@@ -68,6 +68,7 @@ type machine struct {
 	epoch         string
 	pos           uint64
 	next          int // index into published of the first message that may still come
+	nextLive      int // index into live, likewise
 }
 
 type fleet struct {
@@ -84,9 +85,10 @@ type fleet struct {
 
 	machines  []*machine
 	published []publication
-	trimmed   uint64 // everything up to it was removed from the log
+	live      []broker.Target // of the live-only messages
+	trimmed   uint64          // everything up to it was removed from the log
 
-	delivered, gaps, unrecovered, restarts int
+	delivered, deliveredLive, gaps, unrecovered, restarts int
 
 	breaks atomic.Int64
 
@@ -169,8 +171,12 @@ func (w *fleet) last() uint64 {
 func (w *fleet) act() {
 	m := w.machines[w.rng.IntN(len(w.machines))]
 	switch n := w.rng.IntN(1000); {
+	case n < 10:
+		w.publish(64)
+	case n < 350:
+		w.publish(4)
 	case n < 450:
-		w.publish()
+		w.publishLive()
 	case n < 800:
 		w.read(m, 1+w.rng.IntN(20))
 	case n < 880:
@@ -205,24 +211,41 @@ func (w *fleet) room() socket.Room {
 	return [...]socket.Room{{}, {Bytes: 200, Frames: 1}, {Bytes: 4 << 10, Frames: 20}, {Bytes: 1 << 20, Frames: 1000}}[w.rng.IntN(4)]
 }
 
-func (w *fleet) publish() {
+func (w *fleet) target() broker.Target {
 	m := w.machines[w.rng.IntN(len(w.machines))]
-	to := [...]broker.Target{{Machine: m.name}, {Account: m.account}, {}, {Machine: "nobody"}}[w.rng.IntN(4)]
+	return [...]broker.Target{{Machine: m.name}, {Account: m.account}, {}, {Machine: "nobody"}}[w.rng.IntN(4)]
+}
+
+// publishLive publishes live-only messages. Their data shows their number to bare machines too.
+func (w *fleet) publishLive() {
+	for range 1 + w.rng.IntN(8) {
+		to, data := w.target(), json.RawMessage(fmt.Sprintf(`["live",%d]`, len(w.live)))
+		if _, err := w.broker.PublishLive(context.Background(), broker.Message{Target: to, Data: data}); err != nil {
+			w.t.Fatal(err)
+		}
+		w.live = append(w.live, to)
+	}
+}
+
+// publish publishes up to most messages at once, each for somebody else.
+func (w *fleet) publish(most int) {
 	var pending []*broker.Pending
-	for i := range 1 + w.rng.IntN(4) {
+	var to []broker.Target
+	for i := range 1 + w.rng.IntN(most) {
+		to = append(to, w.target())
 		data := json.RawMessage(fmt.Sprintf(`[%d,%q]`, len(w.published)+i, strings.Repeat("x", w.rng.IntN(400))))
-		p, err := w.broker.PublishAsync(context.Background(), broker.Message{Target: to, Data: data})
+		p, err := w.broker.PublishAsync(context.Background(), broker.Message{Target: to[i], Data: data})
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		pending = append(pending, p)
 	}
-	for _, p := range pending {
+	for i, p := range pending {
 		r, err := p.Wait(context.Background())
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		w.published = append(w.published, publication{r.Seq, to, len(w.published)})
+		w.published = append(w.published, publication{r.Seq, to[i], len(w.published)})
 	}
 }
 
@@ -320,6 +343,9 @@ func (w *fleet) check(m *machine, payload []byte) {
 			w.t.Errorf("%s: a ping says that %d has been handed over, and %d has not", m.name, f.Seq, p.seq)
 		}
 		m.pos = max(m.pos, f.Seq)
+	case f.Type == "data" && f.Data[0] == "live":
+		w.deliveredLive++
+		w.checkLive(m, int(f.Data[1].(float64)), f.Seq)
 	case f.Type == "data" && m.bare:
 		w.delivered++
 		w.checkBare(m, int(f.Data[0].(float64)))
@@ -346,6 +372,16 @@ func (w *fleet) checkBare(m *machine, n int) {
 		w.t.Errorf("%s, which is bare: got message %d, want %d at %d (%v); trimmed to %d", m.name, n, p.n, p.seq, ok, w.trimmed)
 	}
 	m.next++
+}
+
+// checkLive checks a live-only message: any may be missing, but they come in order and once.
+func (w *fleet) checkLive(m *machine, n int, seq uint64) {
+	to := w.live[n]
+	mine := (to.Machine == "" || to.Machine == m.name) && (to.Account == "" || to.Account == m.account)
+	if n < m.nextLive || !mine || seq != 0 {
+		w.t.Errorf("%s: got live-only message %d for %v with position %d, and the next is %d", m.name, n, to, seq, m.nextLive)
+	}
+	m.nextLive = n + 1
 }
 
 // isOwed tells whether a message must still come. One that was trimmed need not, and nobody tells a

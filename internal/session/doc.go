@@ -5,12 +5,13 @@
 // # Delivery
 //
 // A session's delivery state is its position (everything for it up to there has been handed to its
-// socket) and whether it is behind. The log's tail calls Hub.Deliver for each message in order: the
-// hub moves its begun position, looks for the message's sessions, hands it over, and moves its
-// finished position. A live session whose socket does not take a frame goes behind and keeps nothing
-// but its position; when the socket drains it reads forward, from the log's window in memory if that
-// reaches back, else from the log. The last step is always from the window under the session's
-// lock, and then it is live.
+// socket) and whether it is behind. The log's tail calls Hub.Deliver for each message in order. The
+// hub serves the sessions in rounds: it moves its begun position, looks for the sessions of all that
+// waited for the round, hands each its messages in one write, and moves its finished position. What
+// comes meanwhile waits for the next round. A live session whose socket does not take a frame goes
+// behind and keeps nothing but its position; when the socket drains it reads forward, from the log's
+// window in memory if that reaches back, else from the log. The last step is always from the window
+// under the session's lock, and then it is live.
 //
 // Every session starts behind. So a first connect, a reconnect, a slow machine and a stopped one are
 // the same case: no queue per session, bounded memory, in order, nothing lost, nothing twice.

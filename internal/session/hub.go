@@ -42,12 +42,13 @@ type Hub struct {
 	machines  *index
 	accounts  *index
 	everyone  *index
+	backlog   *backlog
 	reads     *reads
 	wheel     *wheel
 	stop      context.CancelFunc
 	work      sync.WaitGroup
 
-	// Written by the tail's goroutine alone, read by all.
+	// Written by the round that goes on, read by all.
 	begun    atomic.Uint64
 	finished atomic.Uint64
 
@@ -76,6 +77,7 @@ func New(c Config, head uint64) (*Hub, error) {
 		reads:     newReads(),
 		wheel:     newWheel(time.Now()),
 	}
+	h.backlog = newBacklog(h.round)
 	h.begun.Store(head)
 	h.finished.Store(head)
 	if err := h.register(c.Registerer); err != nil {
@@ -83,6 +85,7 @@ func New(c Config, head uint64) (*Hub, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
+	h.work.Go(h.backlog.run)          // ends when the backlog is closed
 	h.work.Go(func() { h.walk(ctx) }) // ends with ctx
 	for range readers {
 		h.work.Go(func() { h.readLoop(ctx) }) // ends with ctx
@@ -93,6 +96,7 @@ func New(c Config, head uint64) (*Hub, error) {
 // Close stops the hub's own work and waits for it. Sessions are not ended.
 func (h *Hub) Close() {
 	h.stop()
+	h.backlog.close()
 	h.work.Wait()
 }
 
@@ -140,30 +144,13 @@ func (h *Hub) Leave(s *Session) {
 	s.Cut()
 }
 
-// Deliver hands a message of the log to its sessions. The tail calls it in order, from one
-// goroutine, when the log's window holds the message.
-func (h *Hub) Deliver(to Target, m Message) {
-	h.begun.Store(m.Position())
-	h.find(to, func(s *Session) { s.deliver(m) })
-	h.finished.Store(m.Position())
-}
-
-// DeliverLive hands a live-only message to its sessions; those that cannot take it go without.
-func (h *Hub) DeliverLive(to Target, m Message) {
-	h.find(to, func(s *Session) { s.deliverLive(m) })
-}
-
-// Pass moves past a record of the log that is no message.
-func (h *Hub) Pass(position uint64) {
-	h.begun.Store(position)
-	h.finished.Store(position)
-}
-
 // Break moves to a position of the log that does not follow the one before: end must end each session
 // it is given, for what lies between may be missing, and only a read from the machine's own position
 // can tell. As with a message, begun moves first and finished last: whoever enters meanwhile is
 // given to end or starts behind the break, and no ping says that the missing was handed over.
 func (h *Hub) Break(position uint64, end func(*Session)) {
+	h.backlog.settle()
+	defer h.backlog.done()
 	h.begun.Store(position)
 	for _, s := range h.All() {
 		end(s)
@@ -173,17 +160,6 @@ func (h *Hub) Break(position uint64, end func(*Session)) {
 
 // Begun is where a session that has entered starts if it wants what comes from now on.
 func (h *Hub) Begun() uint64 { return h.begun.Load() }
-
-func (h *Hub) find(to Target, f func(*Session)) {
-	switch {
-	case to.Machine != "":
-		h.machines.each(to.Machine, f)
-	case to.Account != "":
-		h.accounts.each(to.Account, f)
-	default:
-		h.everyone.all(func(_ string, s *Session) { f(s) })
-	}
-}
 
 // OfMachine are the machine's sessions.
 func (h *Hub) OfMachine(id string) []*Session { return collect(h.machines, id) }

@@ -1,6 +1,10 @@
 package session
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
 
 // kind is one of the ways by which sessions are found.
 type kind int
@@ -125,6 +129,26 @@ func (x *index) all(f func(name string, s *Session)) {
 	for i := range x.shards {
 		x.shards[i].each(f)
 	}
+}
+
+// walkerSessions is how many sessions are worth a goroutine of their own.
+const walkerSessions = 512
+
+// allAtOnce calls f as all does, from several goroutines if there are many sessions, about n: what a
+// round takes is the kernel's time for each write, and every processor can spend it.
+func (x *index) allAtOnce(n int, f func(*Session)) {
+	var next atomic.Int32
+	walk := func() {
+		for i := next.Add(1); i <= shardCount; i = next.Add(1) {
+			x.shards[i-1].each(func(_ string, s *Session) { f(s) })
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 1+n/walkerSessions) - 1 {
+		others.Go(walk)
+	}
+	walk()
+	others.Wait()
 }
 
 func (sh *shard) each(f func(name string, s *Session)) {

@@ -176,8 +176,25 @@ func (w *world) enter(who Identity) (*Session, *socket.MemoryPeer) {
 	return s, peer
 }
 
-// publish is what the tail does: the log holds the message before the hub hears of it.
+// publish is what the tail does, and waits until the message is handed over.
 func (w *world) publish(to Target) uint64 {
+	defer w.settle()
+	return w.post(to)
+}
+
+// publishLive brings a live-only message.
+func (w *world) publishLive(to Target) {
+	w.hub.Deliver(to, newMessage(0, to))
+	w.settle()
+}
+
+func (w *world) settle() {
+	w.hub.backlog.settle()
+	w.hub.backlog.done()
+}
+
+// post puts a message into the log before the hub hears of it.
+func (w *world) post(to Target) uint64 {
 	w.next++
 	m := newMessage(w.next, to)
 	w.log.mu.Lock()

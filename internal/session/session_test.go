@@ -138,7 +138,7 @@ func TestALiveOnlyMessageIsDroppedWhereItCannotBeTaken(t *testing.T) {
 		_, ready := w.connect(Identity{Machine: "m", Account: "a"}, 0)
 		_, stopped := w.connect(Identity{Machine: "n", Account: "a"}, 0)
 		stopped.SetRoom(socket.Room{})
-		w.hub.DeliverLive(Target{}, newMessage(0, Target{}))
+		w.publishLive(Target{})
 		stopped.SetRoom(socket.Room{Bytes: 1 << 20, Frames: 10})
 		synctest.Wait()
 		if n := len(seqs(t, ready)); n != 1 {
@@ -160,7 +160,7 @@ func TestNothingFollowsACutButTheGoodbye(t *testing.T) {
 		s, peer := w.connect(Identity{Machine: "m", Account: "a"}, 0)
 		s.Cut()
 		w.publish(Target{})
-		w.hub.DeliverLive(Target{}, newMessage(0, Target{}))
+		w.publishLive(Target{})
 		s.Send(socket.Prepare([]byte(`{"type":"error"}`)))
 		time.Sleep(wire.Heartbeat + tickLength) // no ping either
 		goodbye := socket.Prepare([]byte(`{"type":"machine_deleted"}`))
@@ -234,7 +234,10 @@ func TestSessionsThatEnterUnderLoadMissNothing(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				w.publish(Target{})
+				for range 8 {
+					w.post(Target{})
+				}
+				w.settle()
 			}
 		}
 	})

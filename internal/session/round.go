@@ -1,0 +1,220 @@
+package session
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/fleetline/fleetline/internal/socket"
+)
+
+// Deliver takes a message of the log, or a live-only one, for its sessions. The tail calls it in order
+// when the log's window holds the message, and may go on before it is handed over.
+func (h *Hub) Deliver(to Target, m Message) {
+	h.backlog.put(post{to, m, m.Position(), len(m.Frame(false))})
+}
+
+// Pass takes a record of the log that is no message.
+func (h *Hub) Pass(position uint64) { h.backlog.put(post{position: position}) }
+
+// round hands each session all that is for it among the posts, in their order and in one write.
+func (h *Hub) round(posts []post) {
+	head := headOf(posts)
+	if head > 0 {
+		h.begun.Store(head)
+	}
+	if len(posts) == 1 {
+		posts[0].hand(h)
+	} else {
+		sortOut(posts).hand(h)
+	}
+	if head > 0 {
+		h.finished.Store(head)
+	}
+}
+
+// headOf is the last position; 0 if all are live-only.
+func headOf(posts []post) uint64 {
+	for _, p := range slices.Backward(posts) {
+		if p.position > 0 {
+			return p.position
+		}
+	}
+	return 0
+}
+
+// hand is a round of one post.
+func (p post) hand(h *Hub) {
+	if p.message == nil {
+		return
+	}
+	b := newBundle([]Message{p.message})
+	switch {
+	case p.to.Machine != "":
+		h.machines.each(p.to.Machine, func(s *Session) { s.deliver(b) })
+	case p.to.Account != "":
+		h.accounts.each(p.to.Account, func(s *Session) { s.deliver(b) })
+	default:
+		h.everyone.allAtOnce(h.Len(), func(s *Session) { s.deliver(b) })
+	}
+}
+
+// sorted are the posts of a round by whom they are for, as places in their order.
+type sorted struct {
+	posts              []post
+	machines, accounts map[string][]int
+	everyone           []int
+}
+
+func sortOut(posts []post) *sorted {
+	r := &sorted{posts: posts, machines: map[string][]int{}, accounts: map[string][]int{}}
+	for i, p := range posts {
+		switch {
+		case p.message == nil:
+		case p.to.Machine != "":
+			r.machines[p.to.Machine] = append(r.machines[p.to.Machine], i)
+		case p.to.Account != "":
+			r.accounts[p.to.Account] = append(r.accounts[p.to.Account], i)
+		default:
+			r.everyone = append(r.everyone, i)
+		}
+	}
+	return r
+}
+
+// hand visits each session once: those with a message of their own first, because they are few and
+// need not wait for all the others.
+func (r *sorted) hand(h *Hub) {
+	for machine := range r.machines {
+		h.machines.each(machine, func(s *Session) { s.deliver(r.bundle(machine, s.account)) })
+	}
+	for account := range r.accounts {
+		b := r.bundle("", account)
+		h.accounts.each(account, func(s *Session) {
+			if r.machines[s.machine] == nil {
+				s.deliver(b)
+			}
+		})
+	}
+	if len(r.everyone) == 0 {
+		return
+	}
+	b := r.bundle("", "")
+	h.everyone.allAtOnce(h.Len(), func(s *Session) {
+		if r.machines[s.machine] == nil && r.accounts[s.account] == nil {
+			s.deliver(b)
+		}
+	})
+}
+
+// bundle is what the sessions of a machine of an account get.
+func (r *sorted) bundle(machine, account string) *bundle {
+	places := slices.Concat(r.machines[machine], r.accounts[account], r.everyone)
+	slices.Sort(places)
+	messages := make([]Message, len(places))
+	for i, at := range places {
+		messages[i] = r.posts[at].message
+	}
+	return newBundle(messages)
+}
+
+// bundle is what a round has for a session, made once for all that get the same.
+type bundle struct {
+	messages []Message
+	// first and last are the positions of the first and the last message that is not live-only; 0 if
+	// there is none.
+	first, last uint64
+	plain, bare form
+}
+
+// form are the messages as frames of one kind, made when the first session needs them.
+type form struct {
+	once   sync.Once
+	frames []socket.Prepared
+}
+
+func newBundle(messages []Message) *bundle {
+	b := &bundle{messages: messages, first: firstStored(messages)}
+	for _, m := range messages {
+		b.last = max(b.last, m.Position())
+	}
+	return b
+}
+
+func firstStored(messages []Message) uint64 {
+	for _, m := range messages {
+		if m.Position() > 0 {
+			return m.Position()
+		}
+	}
+	return 0
+}
+
+func liveOnly(messages []Message) (n uint64) {
+	for _, m := range messages {
+		if m.Position() == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *bundle) framesFor(bare bool) []socket.Prepared {
+	f := &b.plain
+	if bare {
+		f = &b.bare
+	}
+	f.once.Do(func() {
+		f.frames = make([]socket.Prepared, len(b.messages))
+		for i, m := range b.messages {
+			f.frames[i] = m.Frame(bare)
+		}
+	})
+	return f.frames
+}
+
+// had is how many of the messages come no later than the last one that a session at pos has.
+func (b *bundle) had(pos uint64) int {
+	if b.first == 0 || pos < b.first {
+		return 0
+	}
+	n := len(b.messages)
+	for p := b.messages[n-1].Position(); p == 0 || p > pos; p = b.messages[n-1].Position() {
+		n--
+	}
+	return n
+}
+
+// deliver hands over what a round has for the session, but what it has or will read itself. Live-only
+// messages that it cannot take in their place are dropped.
+func (s *Session) deliver(b *bundle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return
+	}
+	if s.behind {
+		s.hub.dropped.Add(liveOnly(b.messages))
+		return
+	}
+	from := b.had(s.pos)
+	frames := b.framesFor(s.bare)[from:]
+	if len(frames) == 0 {
+		return
+	}
+	taken := s.hub.engine.SendMany(s.socket, frames)
+	s.hub.delivered.Add(uint64(taken))
+	rest := b.messages[from+taken:]
+	s.hub.dropped.Add(liveOnly(b.messages[:from]) + liveOnly(rest))
+	if missed := firstStored(rest); missed > 0 {
+		// The tail comes in order: whatever was for this live session before it has been handed over.
+		s.pos = missed - 1
+		s.fallBehindLocked()
+		return
+	}
+	s.pos = max(s.pos, b.last)
+}
+
+func (s *Session) fallBehindLocked() {
+	s.behind = true
+	s.hub.fellBehind.Add(1)
+}
