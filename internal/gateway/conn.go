@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/limit"
-	"github.com/fleetline/fleetline/internal/session"
 	"github.com/fleetline/fleetline/internal/socket"
 )
 
@@ -20,38 +19,18 @@ const (
 	closed
 )
 
-// conn is one connection, from its first byte to its last.
+// conn is one connection until it is admitted. From then on there is its session, and nothing else is
+// kept of it.
 type conn struct {
 	// Fixed after construction.
 	id     socket.ID
 	peer   socket.Peer
 	opened time.Time
 
-	// Owned by the engine's calls of Frame, which never overlap for one connection. Shared is set
-	// before the first frame of a session.
-	over   int32
-	shared bool // a default machine: its sessions are metered one by one
-
 	mu sync.Mutex
 	// Guarded by mu.
 	stage   stage
-	session *session.Session
 	release func() // gives back the place among the unauthenticated
-}
-
-func (c *conn) live() *session.Session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session
-}
-
-// meter names who the frames of a session count against.
-func (c *conn) meter(s *session.Session) meterKey {
-	key := meterKey{machine: s.Machine()}
-	if c.shared {
-		key.session = c.id
-	}
-	return key
 }
 
 // move goes from one stage to the next unless the connection is elsewhere by now.
@@ -73,7 +52,15 @@ func (c *conn) leaveWaitingLocked() {
 	}
 }
 
-// connTable finds connections by id.
+// close lets nothing come of the connection any more.
+func (c *conn) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stage = closed
+	c.leaveWaitingLocked()
+}
+
+// connTable finds connections that are not admitted by id.
 type connTable struct {
 	waiting waitingRoom
 	shards  [64]struct {
