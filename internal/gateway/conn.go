@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +30,9 @@ type conn struct {
 	// Guarded by mu.
 	stage   stage
 	release func() // gives back the place among the unauthenticated
+
+	// Guarded by the waiting room's lock.
+	before, behind *conn
 }
 
 // move goes from one stage to the next unless the connection is elsewhere by now.
@@ -91,40 +93,71 @@ func (t *connTable) put(c *conn) {
 	sh.m[c.id] = c
 }
 
+// remove forgets a connection that is admitted or gone, and returns it.
 func (t *connTable) remove(id socket.ID) *conn {
 	sh := &t.shards[id.Slot()%uint32(len(t.shards))]
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	c := sh.m[id]
 	delete(sh.m, id)
+	sh.mu.Unlock()
+	if c != nil {
+		t.waiting.leave(c)
+	}
 	return c
 }
 
 // waitingRoom keeps unauthenticated connections in the order they came, which is the order in which
-// their time runs out: one ticker serves them all.
+// their time runs out: one ticker serves them all. Who is admitted or gone leaves it.
 type waitingRoom struct {
 	mu sync.Mutex
-	// Guarded by mu.
-	queue []*conn
+	// Guarded by mu, and so are the neighbours of the connections here.
+	first, last *conn
 }
 
 func (w *waitingRoom) enter(c *conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = append(w.queue, c)
+	c.before = w.last
+	if w.last == nil {
+		w.first = c
+	} else {
+		w.last.behind = c
+	}
+	w.last = c
+}
+
+// leave takes c out; whoever is not here is left alone.
+func (w *waitingRoom) leave(c *conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first == c || c.before != nil {
+		w.leaveLocked(c)
+	}
+}
+
+func (w *waitingRoom) leaveLocked(c *conn) {
+	if c.before == nil {
+		w.first = c.behind
+	} else {
+		c.before.behind = c.behind
+	}
+	if c.behind == nil {
+		w.last = c.before
+	} else {
+		c.behind.before = c.before
+	}
+	c.before, c.behind = nil, nil
 }
 
 // late takes out those that came before t.
 func (w *waitingRoom) late(t time.Time) []*conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := 0
-	for n < len(w.queue) && !w.queue[n].opened.After(t) {
-		n++
+	var late []*conn
+	for w.first != nil && !w.first.opened.After(t) {
+		late = append(late, w.first)
+		w.leaveLocked(w.first)
 	}
-	late := slices.Clone(w.queue[:n])
-	clear(w.queue[:n]) // what has left must not be kept alive by the queue's array
-	w.queue = w.queue[n:]
 	return late
 }
 
