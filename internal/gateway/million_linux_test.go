@@ -169,9 +169,9 @@ func (m *multitude) connect(n int) {
 }
 
 func (m *multitude) await(is func() bool) {
-	for until := time.Now().Add(5 * time.Minute); !is(); time.Sleep(time.Millisecond) {
+	for until := time.Now().Add(15 * time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
-			m.b.Fatalf("%d sessions are there after five minutes", m.g.hub.Len())
+			m.b.Fatalf("%d sessions are there after a quarter of an hour", m.g.hub.Len())
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -87,4 +89,39 @@ func TestNewsStayWithTheirMachine(t *testing.T) {
 	check("one", 4, "old")
 	store(seenKey("two"), seenRecord{At: at(9), Info: &directory.MachineInfo{Hostname: "new"}})
 	check("two", 9, "new")
+}
+
+// A book has to hold a large fleet: what one of its machines keeps of the heap has a bound.
+func TestAMachineInTheBookKeepsFewBytes(t *testing.T) {
+	const few, many, bound = 5_000, 20_000, 500
+	b := newMachineBook(quietLogger())
+	fill := func(from, to int) {
+		for i := from; i < to; i++ {
+			id, hwid := fmt.Sprintf("mch_abcdefgh_%016d", i), fmt.Sprintf("hwid-%027d", i)
+			r := slotRecord{Account: fmt.Sprintf("acc_%016d", i/1000), HWID: hwid, Lives: []lifeRecord{{
+				ID: id, EnrolledAt: time.Unix(int64(i), 0).UTC(),
+				Info: directory.MachineInfo{Hostname: fmt.Sprint("host-", i), OS: "linux", Arch: "amd64", CPUCores: 8, RAMBytes: 1 << 34, HWID: hwid, Version: "1.2.3"},
+			}}}
+			b.apply(r.key(), encode(r), uint64(2*i+1))
+			b.apply(seenKey(id), encode(seenRecord{At: time.Unix(int64(i), 1).UTC()}), uint64(2*i+2))
+		}
+	}
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	fill(0, few)
+	before := heap()
+	fill(few, many)
+	if each := (heap() - before) / (many - few); each > bound {
+		t.Errorf("a machine keeps %d bytes, want %d at most", each, bound)
+	} else {
+		t.Logf("a machine keeps %d bytes", each)
+	}
+	if b.check("mch_abcdefgh_0000000000019999").Verdict != directory.Found {
+		t.Error("a machine is not found")
+	}
 }
