@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"time"
 )
 
 // idle measures what a machine that does nothing holds of the server's memory: first all of it, when
@@ -40,12 +41,30 @@ func idle(ctx context.Context, r *run) error {
 	return nil
 }
 
+// atRest is how long machines that have just come are more than idle: a gateway stores the news of
+// them after five seconds, and its log drops what it has written from memory after ten more.
+const atRest = 18 * time.Second
+
+func comeToRest(ctx context.Context) error {
+	t := time.NewTimer(atRest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // climb connects a fifteenth, a third and then all of the machines, and looks at the memory at each
-// step.
+// step, when they have come to rest.
 func (r *run) climb(ctx context.Context) (resident, anonymous []point, err error) {
 	from := 0
 	for _, to := range []int{r.config.Machines / 15, r.config.Machines / 3, r.config.Machines} {
 		if _, err := r.connect(ctx, from, to, connecting{}); err != nil {
+			return nil, nil, err
+		}
+		if err := comeToRest(ctx); err != nil {
 			return nil, nil, err
 		}
 		m, err := r.settled(ctx)

@@ -76,13 +76,15 @@ func (g *Gateway) register(a *applicant, who identity) (*session.Session, error)
 	if who.isDefault {
 		limit = sessionsPerDefault
 	}
-	s, err := g.hub.Enter(c.id, session.Identity{Machine: who.machine, Account: who.account, Key: who.key, Bare: a.bare}, limit)
+	s, err := g.hub.Enter(c.id, session.Identity{
+		Machine: who.machine, Account: who.account, Key: who.key, Bare: a.bare, Shared: who.isDefault,
+	}, limit)
 	if err != nil {
 		return nil, err
 	}
-	c.stage, c.session = admitted, s
-	c.shared = who.isDefault
+	c.stage = admitted
 	c.leaveWaitingLocked()
+	g.conns.remove(c.id)
 	return s, nil
 }
 

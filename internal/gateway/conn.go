@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/limit"
-	"github.com/fleetline/fleetline/internal/session"
 	"github.com/fleetline/fleetline/internal/socket"
 )
 
@@ -20,38 +18,21 @@ const (
 	closed
 )
 
-// conn is one connection, from its first byte to its last.
+// conn is one connection until it is admitted. From then on there is its session, and nothing else is
+// kept of it.
 type conn struct {
 	// Fixed after construction.
 	id     socket.ID
 	peer   socket.Peer
 	opened time.Time
 
-	// Owned by the engine's calls of Frame, which never overlap for one connection. Shared is set
-	// before the first frame of a session.
-	over   int32
-	shared bool // a default machine: its sessions are metered one by one
-
 	mu sync.Mutex
 	// Guarded by mu.
 	stage   stage
-	session *session.Session
 	release func() // gives back the place among the unauthenticated
-}
 
-func (c *conn) live() *session.Session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session
-}
-
-// meter names who the frames of a session count against.
-func (c *conn) meter(s *session.Session) meterKey {
-	key := meterKey{machine: s.Machine()}
-	if c.shared {
-		key.session = c.id
-	}
-	return key
+	// Guarded by the waiting room's lock.
+	before, behind *conn
 }
 
 // move goes from one stage to the next unless the connection is elsewhere by now.
@@ -73,7 +54,15 @@ func (c *conn) leaveWaitingLocked() {
 	}
 }
 
-// connTable finds connections by id.
+// close lets nothing come of the connection any more.
+func (c *conn) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stage = closed
+	c.leaveWaitingLocked()
+}
+
+// connTable finds connections that are not admitted by id.
 type connTable struct {
 	waiting waitingRoom
 	shards  [64]struct {
@@ -104,40 +93,71 @@ func (t *connTable) put(c *conn) {
 	sh.m[c.id] = c
 }
 
+// remove forgets a connection that is admitted or gone, and returns it.
 func (t *connTable) remove(id socket.ID) *conn {
 	sh := &t.shards[id.Slot()%uint32(len(t.shards))]
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	c := sh.m[id]
 	delete(sh.m, id)
+	sh.mu.Unlock()
+	if c != nil {
+		t.waiting.leave(c)
+	}
 	return c
 }
 
 // waitingRoom keeps unauthenticated connections in the order they came, which is the order in which
-// their time runs out: one ticker serves them all.
+// their time runs out: one ticker serves them all. Who is admitted or gone leaves it.
 type waitingRoom struct {
 	mu sync.Mutex
-	// Guarded by mu.
-	queue []*conn
+	// Guarded by mu, and so are the neighbours of the connections here.
+	first, last *conn
 }
 
 func (w *waitingRoom) enter(c *conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = append(w.queue, c)
+	c.before = w.last
+	if w.last == nil {
+		w.first = c
+	} else {
+		w.last.behind = c
+	}
+	w.last = c
+}
+
+// leave takes c out; whoever is not here is left alone.
+func (w *waitingRoom) leave(c *conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first == c || c.before != nil {
+		w.leaveLocked(c)
+	}
+}
+
+func (w *waitingRoom) leaveLocked(c *conn) {
+	if c.before == nil {
+		w.first = c.behind
+	} else {
+		c.before.behind = c.behind
+	}
+	if c.behind == nil {
+		w.last = c.before
+	} else {
+		c.behind.before = c.before
+	}
+	c.before, c.behind = nil, nil
 }
 
 // late takes out those that came before t.
 func (w *waitingRoom) late(t time.Time) []*conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := 0
-	for n < len(w.queue) && !w.queue[n].opened.After(t) {
-		n++
+	var late []*conn
+	for w.first != nil && !w.first.opened.After(t) {
+		late = append(late, w.first)
+		w.leaveLocked(w.first)
 	}
-	late := slices.Clone(w.queue[:n])
-	clear(w.queue[:n]) // what has left must not be kept alive by the queue's array
-	w.queue = w.queue[n:]
 	return late
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/limit"
+	"github.com/fleetline/fleetline/internal/session"
 	"github.com/fleetline/fleetline/internal/socket"
 	"github.com/fleetline/fleetline/wire"
 )
@@ -24,52 +25,50 @@ func (g *Gateway) Opened(id socket.ID, peer socket.Peer) {
 
 // Closed forgets a connection.
 func (g *Gateway) Closed(id socket.ID, how socket.Closure) {
-	c := g.conns.remove(id)
-	if c == nil {
-		return
+	if c := g.conns.remove(id); c != nil {
+		c.close() // whoever is being admitted is now, or will not be
 	}
-	c.mu.Lock()
-	c.stage = closed
-	c.leaveWaitingLocked()
-	s := c.session
-	c.mu.Unlock()
-	if s != nil {
+	if s := g.hub.Of(id); s != nil {
 		g.gone(s, how)
 	}
 }
 
+// find is the session of a connection or, as long as there is none, the connection. Both are nil if
+// it is gone.
+func (g *Gateway) find(id socket.ID) (*conn, *session.Session) {
+	if s := g.hub.Of(id); s != nil {
+		return nil, s
+	}
+	if c := g.conns.get(id); c != nil {
+		return c, nil
+	}
+	return nil, g.hub.Of(id) // it was admitted meanwhile
+}
+
 // Frame brings a frame from a machine.
 func (g *Gateway) Frame(id socket.ID, payload []byte) {
-	c := g.conns.get(id)
-	if c == nil {
-		return
+	switch c, s := g.find(id); {
+	case s != nil:
+		g.upstream(s, payload)
+	case c != nil:
+		g.first(c, payload)
 	}
-	if s := c.live(); s != nil {
-		g.upstream(c, s, payload)
-		return
-	}
-	g.first(c, payload)
 }
 
 // Binary refuses a binary message: they are not part of the protocol.
 func (g *Gateway) Binary(id socket.ID) {
-	c := g.conns.get(id)
-	if c == nil {
-		return
-	}
-	if s := c.live(); s != nil {
+	switch c, s := g.find(id); {
+	case s != nil:
 		g.end(s, goodbye{code: wire.CodeNotText})
-		return
+	case c != nil:
+		g.turnAway(c, goodbye{code: wire.CodeNotText, bare: true})
 	}
-	g.turnAway(c, goodbye{code: wire.CodeNotText, bare: true})
 }
 
 // Drained goes on with a session whose socket was full.
 func (g *Gateway) Drained(id socket.ID) {
-	if c := g.conns.get(id); c != nil {
-		if s := c.live(); s != nil {
-			s.Drained()
-		}
+	if s := g.hub.Of(id); s != nil {
+		s.Drained()
 	}
 }
 

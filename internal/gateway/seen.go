@@ -46,7 +46,7 @@ func (b *seenBook) take() []directory.Seen {
 	for _, n := range b.news {
 		news = append(news, n)
 	}
-	clear(b.news)
+	b.news = make(map[string]directory.Seen) // a map that is cleared keeps the room of a storm
 	return news
 }
 

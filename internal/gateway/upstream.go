@@ -16,11 +16,19 @@ type meterKey struct {
 	session socket.ID
 }
 
+func meterOf(s *session.Session) meterKey {
+	key := meterKey{machine: s.Machine()}
+	if s.IsShared() {
+		key.session = s.Socket()
+	}
+	return key
+}
+
 // overMost is how many frames over the limit a machine may send in a row before it is sent away.
 const overMost = messageBurst
 
 // upstream takes a frame from an admitted machine.
-func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
+func (g *Gateway) upstream(s *session.Session, payload []byte) {
 	frame, err := wire.ParseUp(payload)
 	if _, ok := frame.(wire.Pong); ok {
 		return // that bytes came is all it has to say
@@ -32,7 +40,7 @@ func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
 		s.End(nil, session.Ending{Code: wire.CloseNormal, Reason: "disconnect"})
 		return
 	}
-	if !g.withinRate(c, s) {
+	if !g.withinRate(s) {
 		return
 	}
 	switch f := frame.(type) {
@@ -50,18 +58,17 @@ func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
 
 // withinRate counts a frame against the machine's rate. Over it, the frame is dropped: the first
 // time with an error, and with a close when the machine goes on regardless.
-func (g *Gateway) withinRate(c *conn, s *session.Session) bool {
-	ok, wait := g.limits.messages.Take(c.meter(s))
+func (g *Gateway) withinRate(s *session.Session) bool {
+	ok, wait := g.limits.messages.Take(meterOf(s))
 	if ok {
-		c.over = 0
+		s.Within()
 		return true
 	}
 	g.metrics.overRate.Inc()
-	c.over++
-	switch {
-	case c.over == 1:
+	switch over := s.Over(); {
+	case over == 1:
 		g.answer(s, wire.CodeRateLimited, "Rate limit exceeded. Slow down.", wait)
-	case c.over > overMost:
+	case over > overMost:
 		g.end(s, goodbye{code: wire.CodeRateLimited, wait: max(wait, time.Second)})
 	}
 	return false
@@ -75,6 +82,6 @@ func (g *Gateway) answer(s *session.Session, code wire.Code, text string, wait t
 
 // news notes that a machine was seen now, whether it is still here and what it said of itself.
 func (g *Gateway) news(s *session.Session, info *directory.MachineInfo) {
-	id := s.Identity().Machine
+	id := s.Machine()
 	g.seen.add(directory.Seen{MachineID: id, At: time.Now(), Online: g.hub.Count(id) > 0, Info: info})
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -169,11 +170,21 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 			continue
 		}
 		g.admit(a, identity{
-			machine: a.claims.Machine, account: a.claims.Account, key: a.claims.Key,
+			machine: kept(byMachine[i].answer.Machine.ID, a.claims.Machine),
+			account: kept(byAccount[i].answer.Account.ID, a.claims.Account),
+			key:     a.claims.Key,
 			// What is not known is given the benefit of the doubt: a fleet may share this machine.
 			isDefault: byMachine[i].answer.Machine.Default || byMachine[i].verdict == directory.Unavailable,
 		})
 	}
+}
+
+// kept is the name that the directory keeps anyway, or a copy that does not keep a whole token.
+func kept(known, claimed string) string {
+	if known == claimed {
+		return known
+	}
+	return strings.Clone(claimed)
 }
 
 // judgeToken is empty when the token admits. While the directory is unavailable its signature and

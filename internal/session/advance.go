@@ -100,7 +100,7 @@ func (s *Session) tellGapLocked(gap uint64) bool {
 }
 
 func (s *Session) target() Target {
-	return Target{Machine: s.machine, Account: s.account}
+	return Target{Machine: s.machine, Account: s.owner.account}
 }
 
 func (s *Session) position() uint64 {

@@ -90,7 +90,7 @@ func BenchmarkIdleSession(b *testing.B) {
 	b.ReportMetric(slope, "B/session")
 }
 
-func connectMany(b *testing.B, hub *Hub, from, to int) {
+func connectMany(b testing.TB, hub *Hub, from, to int) {
 	for i := from; i < to; i++ {
 		who := Identity{Machine: fmt.Sprintf("m_%026d", i), Account: fmt.Sprintf("acc_%020d", i/100), Key: [32]byte{byte(i / 100)}}
 		s, err := hub.Enter(socket.ID(1<<32|i), who, 8)

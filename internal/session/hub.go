@@ -39,9 +39,10 @@ type Hub struct {
 	log       Log
 	heartbeat time.Duration
 	refresh   func(*Session) (socket.Prepared, time.Time)
-	machines  *index
+	nonce     uint64 // makes the ids of sessions differ from those of other hubs
+	everyone  *floor
+	machines  *roster
 	accounts  *index
-	everyone  *index
 	backlog   *backlog
 	reads     *reads
 	wheel     *wheel
@@ -66,14 +67,16 @@ func New(c Config, head uint64) (*Hub, error) {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = wire.Heartbeat
 	}
+	everyone := newFloor()
 	h := &Hub{
 		engine:    c.Engine,
 		log:       c.Log,
 		heartbeat: c.Heartbeat,
 		refresh:   c.Refresh,
-		machines:  newIndex(byMachine),
-		accounts:  newIndex(byAccount),
-		everyone:  newIndex(everyone),
+		nonce:     rand.Uint64(),
+		everyone:  everyone,
+		machines:  newRoster(everyone),
+		accounts:  newIndex(),
 		reads:     newReads(),
 		wheel:     newWheel(time.Now()),
 	}
@@ -104,42 +107,43 @@ func (h *Hub) Close() {
 // nothing before Start. If the machine has limit sessions already, it is refused with ErrTooMany.
 func (h *Hub) Enter(id socket.ID, who Identity, limit int) (*Session, error) {
 	s := h.newSession(id, who)
-	if !h.machines.add(s.machine, s, limit) {
+	if !h.everyone.put(s) {
+		return nil, fmt.Errorf("entering the hub: socket %d has a session", id)
+	}
+	if !h.machines.add(s, limit) {
+		h.everyone.remove(s)
 		return nil, ErrTooMany
 	}
-	h.accounts.add(s.account, s, 0)
-	h.everyone.add(spread(id), s, 0)
+	h.accounts.add(s)
 	h.live.Add(1)
 	return s, nil
 }
 
-// newSession shares what another session of the account has already. Names are copied: they may be
-// parts of something larger.
+// newSession shares what another session of the account has already.
 func (h *Hub) newSession(id socket.ID, who Identity) *Session {
 	s := &Session{
-		hub: h, socket: id, number: rand.Uint64(), machine: strings.Clone(who.Machine), bare: who.Bare,
+		hub: h, socket: id, machine: who.Machine, bare: who.Bare, shared: who.Shared,
 		since: time.Since(h.wheel.start), behind: true,
 	}
 	other := h.accounts.first(who.Account)
-	if other != nil {
-		s.account, s.key = other.account, other.key
-	} else {
-		s.account = strings.Clone(who.Account)
-	}
-	if s.key == nil || *s.key != who.Key {
-		key := who.Key // of its own: a pointer into who would keep all of it
-		s.key = &key
+	switch {
+	case other == nil:
+		s.owner = &owner{account: who.Account, key: who.Key}
+	case other.owner.key != who.Key:
+		s.owner = &owner{account: other.owner.account, key: who.Key}
+	default:
+		s.owner = other.owner
 	}
 	return s
 }
 
 // Leave forgets a session whose connection has closed. Calling it twice is nothing.
 func (h *Hub) Leave(s *Session) {
-	if !h.machines.remove(s.machine, s) {
+	if !h.machines.remove(s) {
 		return
 	}
-	h.accounts.remove(s.account, s)
-	h.everyone.remove(spread(s.socket), s)
+	h.accounts.remove(s)
+	h.everyone.remove(s)
 	h.live.Add(-1)
 	s.Cut()
 }
@@ -162,21 +166,24 @@ func (h *Hub) Break(position uint64, end func(*Session)) {
 func (h *Hub) Begun() uint64 { return h.begun.Load() }
 
 // OfMachine are the machine's sessions.
-func (h *Hub) OfMachine(id string) []*Session { return collect(h.machines, id) }
+func (h *Hub) OfMachine(id string) []*Session { return collect(h.machines.each, id) }
 
 // OfAccount are the sessions of all machines of the account.
-func (h *Hub) OfAccount(id string) []*Session { return collect(h.accounts, id) }
+func (h *Hub) OfAccount(id string) []*Session { return collect(h.accounts.each, id) }
 
-func collect(x *index, name string) []*Session {
+// Of is the session of a socket, or nil.
+func (h *Hub) Of(id socket.ID) *Session { return h.everyone.of(id) }
+
+func collect(each func(string, func(*Session)), name string) []*Session {
 	var found []*Session
-	x.each(name, func(s *Session) { found = append(found, s) })
+	each(name, func(s *Session) { found = append(found, s) })
 	return found
 }
 
 // All are all sessions.
 func (h *Hub) All() []*Session {
 	found := make([]*Session, 0, h.Len())
-	h.everyone.all(func(_ string, s *Session) { found = append(found, s) })
+	h.everyone.each(func(s *Session) { found = append(found, s) })
 	return found
 }
 
@@ -200,33 +207,31 @@ func (h *Hub) Len() int { return int(h.live.Load()) }
 
 // Check compares the hub's indexes with each other: for tests and for a debug page.
 func (h *Hub) Check() error {
-	var n [kinds]int
-	var misplaced int
-	for _, x := range []*index{h.machines, h.accounts, h.everyone} {
-		x.all(func(name string, s *Session) {
-			n[x.kind]++
-			want := [kinds]string{s.machine, s.account, spread(s.socket)}[x.kind]
-			if name != want {
-				misplaced++
-			}
-		})
-	}
-	if n[byMachine] != n[byAccount] || n[byMachine] != n[everyone] || n[byMachine] != h.Len() || misplaced > 0 {
+	var all, byMachine, byAccount, misplaced int
+	h.everyone.each(func(s *Session) {
+		if all++; h.Of(s.socket) != s {
+			misplaced++
+		}
+	})
+	h.machines.all(func(*Session) { byMachine++ })
+	h.accounts.all(func(name string, s *Session) {
+		if byAccount++; name != s.owner.account {
+			misplaced++
+		}
+	})
+	if all != byMachine || all != byAccount || all != h.Len() || misplaced > 0 {
 		return fmt.Errorf("the hub counts %d sessions, by machine %d, by account %d, in all %d, %d misplaced",
-			h.Len(), n[byMachine], n[byAccount], n[everyone], misplaced)
+			h.Len(), byMachine, byAccount, all, misplaced)
 	}
 	return nil
 }
 
-// groupNames spread the index of all sessions over the shards: short names that cost no memory each.
-const groupNames = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
-
-func spread(id socket.ID) string {
-	i := id.Slot() % uint32(len(groupNames))
-	return groupNames[i : i+1]
-}
-
-func sessionID(n uint64) string {
+// sessionID is another one for each socket that the hub ever has: every step can be undone.
+func (h *Hub) sessionID(id socket.ID) string {
+	n := uint64(id) + h.nonce
+	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
+	n = (n ^ n>>27) * 0x94d049bb133111eb
+	n ^= n >> 31
 	raw := binary.BigEndian.AppendUint64(nil, n)
 	return "ses_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))
 }

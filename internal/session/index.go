@@ -1,33 +1,18 @@
 package session
 
-import (
-	"runtime"
-	"sync"
-	"sync/atomic"
-)
-
-// kind is one of the ways by which sessions are found.
-type kind int
-
-const (
-	byMachine kind = iota
-	byAccount
-	everyone
-	kinds
-)
+import "sync"
 
 const shardCount = 64
 
-// index finds sessions by one kind of name. A session's place in its group is kept in the session,
-// so that leaving costs the same in a group of one and of a hundred thousand.
+// index finds sessions by account. A session's place in its group is kept in the session, so that
+// leaving costs the same in a group of one and of a hundred thousand.
 type index struct {
-	kind   kind
 	shards [shardCount]shard
 }
 
 type shard struct {
 	mu sync.RWMutex
-	// Guarded by mu. Most machines have one session, and a slice would cost more than it.
+	// Guarded by mu. Where an account is a machine it has one session, and a slice would cost more.
 	alone  map[string]*Session
 	groups map[string][]*Session // of names that are not in alone
 }
@@ -41,8 +26,8 @@ func (sh *shard) groupLocked(name string, room *[1]*Session) []*Session {
 	return sh.groups[name]
 }
 
-func newIndex(k kind) *index {
-	x := &index{kind: k}
+func newIndex() *index {
+	x := &index{}
 	for i := range x.shards {
 		x.shards[i].alone = make(map[string]*Session)
 		x.shards[i].groups = make(map[string][]*Session)
@@ -50,48 +35,45 @@ func newIndex(k kind) *index {
 	return x
 }
 
-// add puts s in the group of name unless the group holds limit sessions.
-func (x *index) add(name string, s *Session, limit int) bool {
+// add puts s in the group of its account.
+func (x *index) add(s *Session) {
+	name := s.owner.account
 	sh := x.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	g := sh.groupLocked(name, new([1]*Session))
-	if limit > 0 && len(g) >= limit {
-		return false
-	}
-	s.at[x.kind] = int32(len(g))
+	s.at = int32(len(g))
 	if len(g) == 0 {
 		sh.alone[name] = s
-		return true
+		return
 	}
 	delete(sh.alone, name)
 	sh.groups[name] = append(g, s)
-	return true
 }
 
-func (x *index) remove(name string, s *Session) bool {
+func (x *index) remove(s *Session) {
+	name := s.owner.account
 	sh := x.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.alone[name] == s {
 		delete(sh.alone, name)
-		return true
+		return
 	}
 	g := sh.groups[name]
-	i := int(s.at[x.kind])
+	i := int(s.at)
 	if i >= len(g) || g[i] != s {
-		return false
+		return
 	}
 	last := len(g) - 1
 	g[i] = g[last]
-	g[i].at[x.kind] = int32(i)
+	g[i].at = int32(i)
 	g[last] = nil
 	if last == 0 {
 		delete(sh.groups, name)
-		return true
+		return
 	}
 	sh.groups[name] = g[:last]
-	return true
 }
 
 // each calls f for every session of the group. The shard is locked for reading meanwhile: f may take
@@ -116,39 +98,11 @@ func (x *index) first(name string) *Session {
 	return nil
 }
 
-// count is the number of sessions in the group.
-func (x *index) count(name string) int {
-	sh := x.shard(name)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	return len(sh.groupLocked(name, new([1]*Session)))
-}
-
 // all calls f for every session of every group, under the same rule as each.
 func (x *index) all(f func(name string, s *Session)) {
 	for i := range x.shards {
 		x.shards[i].each(f)
 	}
-}
-
-// walkerSessions is how many sessions are worth a goroutine of their own.
-const walkerSessions = 512
-
-// allAtOnce calls f as all does, from several goroutines if there are many sessions, about n: what a
-// round takes is the kernel's time for each write, and every processor can spend it.
-func (x *index) allAtOnce(n int, f func(*Session)) {
-	var next atomic.Int32
-	walk := func() {
-		for i := next.Add(1); i <= shardCount; i = next.Add(1) {
-			x.shards[i-1].each(func(_ string, s *Session) { f(s) })
-		}
-	}
-	var others sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), 1+n/walkerSessions) - 1 {
-		others.Go(walk)
-	}
-	walk()
-	others.Wait()
 }
 
 func (sh *shard) each(f func(name string, s *Session)) {

@@ -85,7 +85,7 @@ func sortOut(posts []post) *sorted {
 // need not wait for all the others.
 func (r *sorted) hand(h *Hub) {
 	for machine := range r.machines {
-		h.machines.each(machine, func(s *Session) { s.deliver(r.bundle(machine, s.account)) })
+		h.machines.each(machine, func(s *Session) { s.deliver(r.bundle(machine, s.owner.account)) })
 	}
 	for account := range r.accounts {
 		b := r.bundle("", account)
@@ -100,7 +100,7 @@ func (r *sorted) hand(h *Hub) {
 	}
 	b := r.bundle("", "")
 	h.everyone.allAtOnce(h.Len(), func(s *Session) {
-		if r.machines[s.machine] == nil && r.accounts[s.account] == nil {
+		if r.machines[s.machine] == nil && r.accounts[s.owner.account] == nil {
 			s.deliver(b)
 		}
 	})

@@ -8,7 +8,8 @@ import (
 	"github.com/fleetline/fleetline/wire"
 )
 
-// Identity is who a session belongs to.
+// Identity is who a session belongs to. A session keeps the names as they are: they should not be
+// parts of something larger, which would be kept with them.
 type Identity struct {
 	Machine string
 	Account string
@@ -16,36 +17,50 @@ type Identity struct {
 	Key [32]byte
 	// Bare marks a client that announced no version: it is sent the fixed block and nothing else.
 	Bare bool
+	// Shared marks a default machine: each session may be another installation.
+	Shared bool
+}
+
+// owner is what the sessions of an account have in common, as long as they came with the same key.
+type owner struct {
+	account string
+	key     [32]byte
 }
 
 // Session is one live socket of a machine. There may be a million of them: what many have in common
-// they share, and times are counted from the hub's start.
+// they share, what can be found is not kept, and times are counted from the hub's start.
 type Session struct {
-	// Fixed after construction.
+	// Fixed after construction. Small fields of all owners stand at the end, where they are packed.
 	hub     *Hub
+	owner   *owner
 	socket  socket.ID
-	number  uint64
 	machine string
-	account string
-	key     *[32]byte
 	since   time.Duration // after the hub's start
-	bare    bool
 
 	mu sync.Mutex
 	// Guarded by mu.
-	pos     uint64
-	why     *Ending // nil: not ended
-	started bool    // auth_success has been handed over
-	behind  bool
-	reading bool // queued for, or inside, a read of the log
-	cut     bool // nothing goes in or out any more but the goodbye
+	pos uint64
+	why *Ending // nil: not ended
 
 	// Guarded by the locks of the hub's indexes.
-	at [kinds]int32
+	next uint32 // the slot of the machine's next session, plus one; 0: none
+	at   int32  // the place in the account's group
 
 	// Owned by the hub's walk once the session has started.
 	pingAt  tick
 	freshAt tick // when the machine needs a fresh token
+
+	// Guarded by mu.
+	started bool // auth_success has been handed over
+	behind  bool
+	reading bool // queued for, or inside, a read of the log
+	cut     bool // nothing goes in or out any more but the goodbye
+
+	// Fixed after construction.
+	bare, shared bool
+
+	// Owned by whoever brings the machine's frames, one after the other.
+	over uint8
 }
 
 // Ending is why a session ended: named before the socket is touched.
@@ -56,7 +71,7 @@ type Ending struct {
 
 // Identity is who the session belongs to.
 func (s *Session) Identity() Identity {
-	return Identity{Machine: s.machine, Account: s.account, Key: *s.key, Bare: s.bare}
+	return Identity{Machine: s.machine, Account: s.owner.account, Key: s.owner.key, Bare: s.bare, Shared: s.shared}
 }
 
 // Machine is the id of the machine the session belongs to.
@@ -69,7 +84,20 @@ func (s *Session) Socket() socket.ID { return s.socket }
 func (s *Session) Since() time.Time { return s.hub.wheel.start.Add(s.since) }
 
 // ID names the session for people and logs.
-func (s *Session) ID() string { return sessionID(s.number) }
+func (s *Session) ID() string { return s.hub.sessionID(s.socket) }
+
+// IsShared tells whether each session of the machine may be another installation.
+func (s *Session) IsShared() bool { return s.shared }
+
+// Over counts a frame that was over the machine's rate, and returns how many were in a row, up to
+// 255. It is called for one frame after the other, as Within is.
+func (s *Session) Over() int {
+	s.over = max(s.over, s.over+1)
+	return int(s.over)
+}
+
+// Within ends the row.
+func (s *Session) Within() { s.over = 0 }
 
 // Start hands over hello, the first frame, and brings the session to the head from position after.
 // A fresh token is due at refresh; zero means never.

@@ -169,7 +169,7 @@ func TestEnrolmentFollowsItsRules(t *testing.T) {
 				t.Skip("nobody there")
 			}
 			s, _ := book.place(id)
-			store(s.record.with(s.record.find(id), func(l *lifeRecord) { l.DeletedAt, l.Under = time.Now(), []digest{l.Key} }))
+			store(s.record().with(s.record().find(id), func(l *lifeRecord) { l.DeletedAt, l.Under = time.Now(), []digest{l.Key} }))
 			under[h][id], living[h] = last[id], ""
 		}
 		t.Repeat(map[string]func(*rapid.T){"enrol": enrol, "remove": remove})

@@ -128,47 +128,49 @@ func (m *Machines) decide(e directory.Enrolment) decision {
 		info = *e.Info
 	}
 	info.HWID = strings.ToValidUTF8(info.HWID, "\uFFFD")
-	key := slotKey(e.AccountID, info.HWID)
-	if s := b.byID[e.MachineID]; s != nil && s.record.Account == e.AccountID {
-		i := s.record.find(e.MachineID)
-		switch l := s.record.Lives[i]; {
-		case s.state == bad:
+	s := b.slots[placeOf(slotKey(e.AccountID, info.HWID))]
+	if known := b.byID[e.MachineID]; known != nil && known.house.account == e.AccountID {
+		r := known.record()
+		i := r.find(e.MachineID)
+		switch l := r.Lives[i]; {
+		case known.state == bad:
 			return decision{}
 		case l.isRefused(e.Digest):
-			return decision{answer: b.answerLocked(s, i)}
+			return decision{answer: b.answerLocked(known, r, i)}
 		case !l.isDeleted() || info.HWID == "":
-			key = s.key
+			s = known
 		}
 	}
-	s := b.slots[key]
 	if s == nil {
-		s = &slot{key: key}
+		s = &slot{}
 	}
+	r := s.record()
 	if s.state == absent {
-		s = &slot{key: key, revision: s.revision, record: slotRecord{Account: e.AccountID, HWID: info.HWID}}
+		r = slotRecord{Account: e.AccountID, HWID: info.HWID}
 	}
-	return m.decideLocked(e, s, info, isKept)
+	return m.decideLocked(e, s, r, info, isKept)
 }
 
-// decideLocked decides within a slot. A key that a default machine was deleted under stays refused,
-// even after another key has made a new one: many machines share it, and those with the old key are
-// the deleted ones. A machine with a hwid of its own that was enrolled anew exists.
-func (m *Machines) decideLocked(e directory.Enrolment, s *slot, info directory.MachineInfo, isKept bool) decision {
+// decideLocked decides within a slot, whose record is r. A key that a default machine was deleted
+// under stays refused, even after another key has made a new one: many machines share it, and those
+// with the old key are the deleted ones. A machine with a hwid of its own that was enrolled anew
+// exists.
+func (m *Machines) decideLocked(e directory.Enrolment, s *slot, r slotRecord, info directory.MachineInfo, isKept bool) decision {
 	if s.state == bad {
 		return decision{}
 	}
-	refused, living := s.record.refused(e.Digest), s.record.alive()
+	refused, living := r.refused(e.Digest), r.alive()
 	switch {
-	case refused >= 0 && (living < 0 || s.record.isDefault()):
-		return decision{answer: m.book.answerLocked(s, refused)}
+	case refused >= 0 && (living < 0 || r.isDefault()):
+		return decision{answer: m.book.answerLocked(s, r, refused)}
 	case living < 0:
-		return decision{isWrite: true, isNew: true, next: s.record.plus(m.newLife(e, info)), revision: s.revision}
-	case !isKept && s.record.Lives[living].Key != digest(e.Digest):
+		return decision{isWrite: true, isNew: true, next: r.plus(m.newLife(e, info)), revision: s.revision}
+	case !isKept && r.Lives[living].Key != digest(e.Digest):
 		// Should it be deleted, it is under the key it came with last: the account is kept elsewhere.
-		next := s.record.with(living, func(l *lifeRecord) { l.Key = digest(e.Digest) })
+		next := r.with(living, func(l *lifeRecord) { l.Key = digest(e.Digest) })
 		return decision{isWrite: true, next: next, revision: s.revision}
 	}
-	return decision{answer: m.book.answerLocked(s, living)}
+	return decision{answer: m.book.answerLocked(s, r, living)}
 }
 
 func (m *Machines) newLife(e directory.Enrolment, info directory.MachineInfo) lifeRecord {

@@ -219,11 +219,12 @@ func (m *Machines) changeOnce(ctx context.Context, s slot, found bool, id string
 	case !found:
 		return directory.ErrNotFound
 	}
-	next, err := edit(s.record, s.record.find(id))
+	r := s.record()
+	next, err := edit(r, r.find(id))
 	if err != nil {
 		return err
 	}
-	return m.bucket.update(ctx, s.key, encode(next), s.revision)
+	return m.bucket.update(ctx, r.key(), encode(next), s.revision)
 }
 
 // parallel does n things, width at a time, and returns when all are done.
