@@ -63,7 +63,6 @@ func TestACarelessClientIsFoundOut(t *testing.T) {
 		"position/data":      "came back with the position none",
 		"position/duplicate": "told the message 5, want 9",
 		"return/drain":       "was asked to wait 2.5s",
-		"verdict/deleted":    "the exit code is 0, want 3",
 		"store/private":      "",
 		"life/ping":          "a key or a token was printed",
 	} {

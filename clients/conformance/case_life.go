@@ -69,9 +69,9 @@ const (
 
 func aSlowProgramKeepsItsSession(st *stage) {
 	p := st.start()
-	const heartbeat = 2 * time.Second
+	const heartbeat = 4 * time.Second
 	l := st.letIn(wire.Welcome{HeartbeatSeconds: heartbeat.Seconds()})
-	l.data(1, `{"holdMs":8000}`)
+	l.data(1, `{"holdMs":15000}`)
 	p.shows(1)
 	flooded := make(chan struct{})
 	stop := make(chan struct{})
@@ -92,7 +92,7 @@ func aSlowProgramKeepsItsSession(st *stage) {
 	}()
 	defer func() { close(stop); _ = l.conn.CloseNow(); <-flooded }()
 	held := time.Now()
-	for last := held; time.Since(held) < 7*time.Second; {
+	for last := held; time.Since(held) < 14*time.Second; {
 		h, ok := l.hearWithin(3 * heartbeat)
 		st.check(ok, "no pong for %v while the program is slow", time.Since(last))
 		last = h.at

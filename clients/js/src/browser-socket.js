@@ -25,8 +25,11 @@ class BrowserSocket {
   #ws;
   #queue = [];
   #chars = 0;
-  #end = null; // why nothing more comes
   #wake = () => {};
+  /** Why nothing more comes. */
+  failed = null;
+  /** Is called once failed is set. */
+  onEnd = () => {};
   lastByte = performance.now();
 
   constructor(ws) {
@@ -39,7 +42,7 @@ class BrowserSocket {
   /** The next message: {text, size}; text is undefined for a binary one. It throws Closed. */
   async read() {
     while (this.#queue.length === 0) {
-      if (this.#end) throw this.#end;
+      if (this.failed) throw this.failed;
       await new Promise((resolve) => (this.#wake = resolve));
     }
     const message = this.#queue.shift();
@@ -48,7 +51,7 @@ class BrowserSocket {
   }
 
   #put(data) {
-    if (this.#end) return;
+    if (this.failed) return;
     this.lastByte = performance.now();
     const message = typeof data === "string" ? { text: data, size: data.length } : { size: 0 };
     this.#queue.push(message);
@@ -62,8 +65,10 @@ class BrowserSocket {
   }
 
   #over(reason) {
-    this.#end ??= reason;
+    if (this.failed) return;
+    this.failed = reason;
     this.#wake();
+    this.onEnd();
   }
 
   send(text) {

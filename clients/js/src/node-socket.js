@@ -78,6 +78,10 @@ class NodeSocket {
   #chunks = []; // what came and is not taken yet
   #size = 0;
   #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  /** Why nothing more comes. */
+  failed = null;
+  /** Is called once failed is set. */
+  onEnd = () => {};
   /** When the last byte came. */
   lastByte = performance.now();
 
@@ -85,6 +89,10 @@ class NodeSocket {
     this.#socket = socket;
     this.#maxFrame = maxFrame;
     this.#incoming = socket[Symbol.asyncIterator]();
+    socket.once("close", () => {
+      this.failed = new LineError("the connection broke");
+      this.onEnd();
+    });
     socket.setNoDelay(true);
     socket.setTimeout(0);
   }

@@ -77,6 +77,7 @@ export class Session {
     const leave = () => this.#goodbye(life.reason);
     life.addEventListener("abort", leave);
     if (life.aborted) leave();
+    this.#socket.onEnd = () => this.#parked && this.#giveUp();
     this.#watch();
     try {
       for (;;) {
@@ -115,12 +116,19 @@ export class Session {
   // A program that is slow slows the gateway down and nothing else.
   async #deliver(frame, size) {
     while (!this.#inbox.put(frame, size)) {
+      if (this.#socket.failed) return this.#giveUp();
       this.#parked = true;
       await this.#inbox.changed(this.#over.signal);
       this.#parked = false;
       this.#socket.lastByte = performance.now(); // nothing came because nothing was read
       if (this.#over.signal.aborted) return;
     }
+  }
+
+  // A parked reader would not learn that its socket has ended. What it leaves there unread is asked
+  // for again.
+  #giveUp() {
+    this.#over.abort(this.#reasonOf(this.#socket.failed));
   }
 
   // A complaint alone ends nothing, but the close that may follow is explained by it.
