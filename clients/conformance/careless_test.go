@@ -63,7 +63,6 @@ func TestACarelessClientIsFoundOut(t *testing.T) {
 		"position/data":      "came back with the position none",
 		"position/duplicate": "told the message 5, want 9",
 		"return/drain":       "was asked to wait 2.5s",
-		"store/private":      "",
 		"life/ping":          "a key or a token was printed",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,10 @@ export class Client {
   #admit;
   #settle;
 
-  /** Resolves after close() or an abort; rejects with a Refusal, or with what a handler threw. */
+  /**
+   * Resolves after close() or an abort; rejects with a Refusal, with what a handler threw, or if the
+   * state could not be saved at the end.
+   */
   ended;
   /** Resolves once the gateway has let the machine in. */
   admitted;
@@ -134,10 +137,15 @@ export class Client {
     } else {
       await this.#keeper.change({ position: this.#inbox.processed ?? undefined });
     }
-    if (this.#keeper.error && reason.cause === undefined) reason.cause = this.#keeper.error;
-    this.#setStatus({ phase: "ended", reason: reason === closedByUs ? undefined : reason });
-    if (reason === closedByUs) this.#settle.resolve();
+    if (reason === closedByUs) reason = this.#unsaved();
+    this.#setStatus({ phase: "ended", reason });
+    if (reason === undefined) this.#settle.resolve();
     else this.#settle.reject(reason);
+  }
+
+  #unsaved() {
+    const cause = this.#keeper.error;
+    return cause ? new LineError("the machine's state is not saved", { cause }) : undefined;
   }
 }
 

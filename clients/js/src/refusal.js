@@ -10,7 +10,7 @@ const terminal = new Set(["machine_deleted", "bad_key", "protocol"]);
 /** What the gateway said when it refused or ended a session. */
 export class Refusal extends Error {
   constructor({ code = "", close = 0, message = "", retryAfterMs = 0 }) {
-    super(message || code || `the gateway closed with ${close}`);
+    super(printable(message || code) || `the gateway closed with ${close}`);
     this.name = "Refusal";
     this.code = code;
     this.close = close;
@@ -30,7 +30,7 @@ export class Refusal extends Error {
     return new Refusal({
       code,
       close,
-      message: explains ? complaint.message : reason.startsWith(code) ? code : reason,
+      message: explains ? complaint.message : code && reason.startsWith(code) ? code : reason,
       retryAfterMs: Math.max(asked ? Number(asked[1]) : 0, complaint ? complaint.until - performance.now() : 0),
     });
   }
@@ -47,6 +47,9 @@ export class Refusal extends Error {
     return new Refusal({ code: "machine_deleted", message: "Your machine has been deleted. Please re-authenticate." });
   }
 }
+
+// Keeps a remote's words from moving the cursor of the terminal they are shown on.
+const printable = (text) => text.replace(/\p{C}/gu, " ").slice(0, 200);
 
 /** A network or an end of ours; retryAfterMs is what a proxy asks for. */
 export class LineError extends Error {

@@ -110,7 +110,7 @@ export interface Client {
   readonly status: Status;
   /**
    * Resolves after close() or the abort of the signal. Rejects with a Refusal once the gateway has
-   * spoken a verdict, and with what a handler threw.
+   * spoken a verdict, with what a handler threw, and if the state could not be saved at the end.
    */
   readonly ended: Promise<void>;
   /**
