@@ -175,7 +175,7 @@ func frameHead(first byte, length int) []byte {
 	return binary.BigEndian.AppendUint64([]byte{first, 127}, uint64(length))
 }
 
-// sameAuth says by what a machine came: "key", "token", or what is wrong.
+// cameWith says by what a machine came.
 func (l *line) cameWith(token string) string {
 	switch {
 	case l.auth.APIKey == l.st.key:

@@ -16,7 +16,7 @@ type report struct {
 	failed int
 }
 
-// line is what --json prints for each case.
+// jsonVerdict is what --json prints for each case.
 type jsonVerdict struct {
 	Case    string  `json:"case"`
 	Why     string  `json:"why"`

@@ -89,7 +89,7 @@ func (st *stage) dialWithin(d time.Duration) *call {
 	return c
 }
 
-// open waits for the next connection and its auth.
+// auth waits for the next connection and its first frame.
 func (st *stage) auth() *line {
 	l := st.dial().upgrade()
 	l.hearAuth()
