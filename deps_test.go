@@ -25,7 +25,7 @@ var storeys = map[string]int{
 	"internal/session": 2, "internal/broker": 2, "": 2,
 	"internal/gateway": 3, "internal/admin": 3, "internal/bench": 3, "internal/terminal": 3,
 	"internal/server": 4,
-	"cmd":             5, "fleetlinetest": 5,
+	"cmd":             5, "fleetlinetest": 5, "clients": 5,
 }
 
 // source is one file that is no test, for whatever system it is built.
@@ -71,6 +71,25 @@ func TestOnlyTheBrokerAndTheEmbeddedDirectoryKnowNATS(t *testing.T) {
 				t.Errorf("%s imports %s", s.path, imported)
 			}
 		}
+	}
+}
+
+// A judge that shared code with a client would agree with its mistakes.
+func TestTheJudgeOfClientsSharesOnlyTheWireWithThem(t *testing.T) {
+	judges := 0
+	for _, s := range sources(t) {
+		if !within(s.path, "clients/conformance") || within(s.path, "clients/conformance/gosdk") {
+			continue
+		}
+		judges++
+		for _, imported := range s.imports {
+			if within(imported, module) && imported != module+"/wire" {
+				t.Errorf("%s imports %s", s.path, imported)
+			}
+		}
+	}
+	if judges == 0 {
+		t.Error("no file of the judge was found")
 	}
 }
 

@@ -14,8 +14,9 @@ type identity struct {
 	keeper *keeper
 	enrol  bool // as a machine of its own, not as the account's default machine
 
-	key   string // as last read
-	token token
+	key     string // as last read
+	token   token
+	byToken bool // the session of now was opened with a token
 }
 
 // token is a session token and what it was given for.
@@ -43,7 +44,7 @@ func (id *identity) prepare(ctx context.Context) error {
 func (id *identity) auth(at Position) wire.Auth {
 	state := id.keeper.get()
 	a := wire.Auth{V: wire.Version, MachineID: state.MachineID}
-	if id.hasToken() {
+	if id.byToken = id.hasToken(); id.byToken {
 		a.SessionToken = id.token.text
 	} else {
 		id.token = token{}
@@ -74,14 +75,14 @@ func (id *identity) adopt(text string, expires time.Time) {
 // another tells whether there is something else to come with than what r refused, and prepares it:
 // the key instead of a token, or the key that KeyFunc gives by now.
 func (id *identity) another(ctx context.Context, r *Refusal) bool {
-	refused, byToken := id.key, id.token.text != ""
+	refused := id.key
 	if r.Code == wire.CodeBadToken || r.Code == wire.CodeBadKey {
 		id.token = token{}
 	}
 	if r.Code != wire.CodeBadKey {
 		return false
 	}
-	if byToken {
+	if id.byToken {
 		return true
 	}
 	key, err := id.cfg.key(ctx)

@@ -99,6 +99,20 @@ func TestAKeyThatIsRefusedAfterItsTokenWasEndsTheClient(t *testing.T) {
 	})
 }
 
+func TestAKeyThatIsRefusedOnTheSessionItOpenedEndsTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := play(t, ws(func(p *peer) {
+			p.letIn(wire.Welcome{})
+			p.send(wire.AuthFailed{Message: "Invalid API Key", Code: wire.CodeBadKey})
+			p.close(4501, "bad_key")
+		}))
+		err := endOf(t, g, Config{})
+		if n := len(g.dialed()); n != 1 || !errors.Is(err, ErrBadKey) {
+			t.Errorf("%d attempts, %v; want the one, the end", n, err)
+		}
+	})
+}
+
 func TestATokenOfAnotherKeyIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := make(chan string, 2)

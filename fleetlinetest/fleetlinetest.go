@@ -36,6 +36,8 @@ type Config struct {
 	MaxFrameUp, MaxFrameDown int
 	// StoreMaxBytes bounds the store; 0: 256 MiB.
 	StoreMaxBytes int64
+	// Origins are the browser origins that may connect; nil: the gateway's own host.
+	Origins []string
 	// DatabaseURL, or SupabaseURL and SupabaseKey, name a database that keeps the accounts; empty: the
 	// gateway keeps them itself.
 	DatabaseURL, SupabaseURL, SupabaseKey string
@@ -89,6 +91,7 @@ func StartWith(t testing.TB, c Config) *Gateway {
 		MaxFrameUp:    c.MaxFrameUp,
 		MaxFrameDown:  c.MaxFrameDown,
 		StoreMaxBytes: c.StoreMaxBytes,
+		Origins:       c.Origins,
 		DatabaseURL:   server.Secret(c.DatabaseURL),
 		SupabaseURL:   c.SupabaseURL,
 		SupabaseKey:   server.Secret(c.SupabaseKey),

@@ -1,0 +1,36 @@
+import { openSocket } from "./browser-socket.js";
+import { connectWith } from "./client.js";
+
+export { Refusal } from "./refusal.js";
+export { MemoryState } from "./state.js";
+
+/**
+ * Opens the line to the gateway at addr and resolves with a Client once the gateway has let the
+ * machine in. Until then it goes on trying; what stops it is options.signal, or a verdict.
+ */
+export function connect(addr, options) {
+  return connectWith({ dial: openSocket, info }, addr, options);
+}
+
+const info = () => ({
+  hostname: location.hostname.slice(0, 64),
+  os: "browser",
+  cpuCores: navigator.hardwareConcurrency,
+});
+
+/** Keeps the machine's state in localStorage under this name. Two tabs must not share one. */
+export class LocalState {
+  #name;
+
+  constructor(name) {
+    this.#name = name;
+  }
+
+  load() {
+    return JSON.parse(localStorage.getItem(this.#name) ?? "{}");
+  }
+
+  save(state) {
+    localStorage.setItem(this.#name, JSON.stringify(state));
+  }
+}
