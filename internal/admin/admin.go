@@ -48,6 +48,8 @@ type Config struct {
 	Publisher    Publisher
 	// Tokens keeps the operators' tokens.
 	Tokens *broker.Shelf
+	// Events are what happened to machines.
+	Events *broker.Events
 
 	// Online counts the sessions a machine has now.
 	Online func(machineID string) int
@@ -77,7 +79,7 @@ func (c *Config) check() error {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
-		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil,
+		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil, "Events": c.Events == nil,
 		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
 		"Metrics": c.Metrics == nil,
@@ -101,6 +103,7 @@ type Admin struct {
 	guard    guard
 	tokens   *tokenBook
 	failures *limit.Keyed[limit.Addr]
+	watchers chan struct{} // a place for each stream of events
 	ids      requestIDs
 	metrics  *metrics
 	mux      *http.ServeMux
@@ -129,7 +132,7 @@ func New(cfg Config) (*Admin, error) {
 	}
 	a := &Admin{
 		cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), tokens: newTokenBook(cfg.Tokens, cfg.Logger),
-		failures: newFailures(), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
+		failures: newFailures(), watchers: make(chan struct{}, maxWatchers), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
 	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
@@ -146,6 +149,7 @@ func (a *Admin) routes() error {
 	a.messageRoutes(d)
 	a.deletionRoutes(d)
 	a.tokenRoutes(d)
+	a.eventRoutes(d)
 	a.operationRoutes(d)
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error

@@ -22,6 +22,7 @@ var scopes = map[string]api.Scope{
 	"history":        api.ScopeRead,
 	"list-deletions": api.ScopeRead,
 	"metrics":        api.ScopeRead,
+	"events":         api.ScopeRead,
 	"publish":        api.ScopePublish,
 
 	"add-account":       api.ScopeAdmin,
