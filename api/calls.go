@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -152,6 +154,26 @@ func (c *Client) ConfirmDeletions(ctx context.Context, which ConfirmDeletions) (
 	var done ConfirmedDeletions
 	err := c.call(ctx, http.MethodPost, "/v1/deletions/confirm", which, &done)
 	return done, err
+}
+
+// BackupType is the media type of a backup.
+const BackupType = "application/x-tar"
+
+// Backup writes a backup of everything that the gateway keeps, its secrets included. Without an error
+// it is whole.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	resp, err := c.get(ctx, "/v1/backup", func(http.Header) {})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := isType(resp, BackupType); err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("reading the backup: %w", err)
+	}
+	return nil
 }
 
 // Ready asks whether the gateway serves, and how it notices deletions; the error says why it does

@@ -39,6 +39,8 @@ type cli struct {
 	Why       whyCmd       `cmd:"" help:"Say how a machine stands, and why."`
 	Events    eventsCmd    `cmd:"" help:"Show what happens to machines as it happens."`
 	Token     tokenCmd     `cmd:"" help:"Tokens of the operators' API, each for some uses."`
+	Backup    backupCmd    `cmd:"" help:"Write all that a running gateway keeps into one file."`
+	Restore   restoreCmd   `cmd:"" help:"Put a backup into an empty data folder."`
 	Cert      certCmd      `cmd:"" help:"Make a self-signed certificate and its key."`
 	Admin     adminCmd     `cmd:"" help:"The operators' API."`
 	Bench     benchCmd     `cmd:"" help:"Measure a gateway on this host under the load of thousands of machines (Linux)."`

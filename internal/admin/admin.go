@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -64,6 +65,8 @@ type Config struct {
 	Deletions Deletions
 	// Directory says how deletions are noticed.
 	Directory func() api.DirectoryHealth
+	// Backup writes a backup of everything that is kept here.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Metrics answers /metrics.
 	Metrics http.Handler
 
@@ -85,7 +88,7 @@ func (c *Config) check() error {
 		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil, "Events": c.Events == nil,
 		"Online": c.Online == nil, "Look": c.Look == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
-		"Metrics": c.Metrics == nil,
+		"Metrics": c.Metrics == nil, "Backup": c.Backup == nil,
 	} {
 		if missing {
 			problems = append(problems, fmt.Errorf("%s is missing", name))
@@ -154,6 +157,7 @@ func (a *Admin) routes() error {
 	a.deletionRoutes(d)
 	a.tokenRoutes(d)
 	a.eventRoutes(d)
+	a.backupRoutes(d)
 	a.operationRoutes(d)
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error

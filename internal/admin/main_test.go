@@ -102,6 +102,7 @@ func (d *door) serve(log *slog.Logger, bends []bend) {
 		Directory: func() api.DirectoryHealth {
 			return api.DirectoryHealth{Accounts: "live", Machines: "polling, because of a test"}
 		},
+		Backup:  func(context.Context, io.Writer) error { return broker.ErrUnavailable },
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registerer: registry, Logger: log,
 	}
 	for _, b := range bends {

@@ -35,6 +35,7 @@ var scopes = map[string]api.Scope{
 	"add-token":         api.ScopeAdmin,
 	"list-tokens":       api.ScopeAdmin,
 	"delete-token":      api.ScopeAdmin,
+	"backup":            api.ScopeAdmin,
 	"profiles":          api.ScopeAdmin,
 	"profile":           api.ScopeAdmin,
 }

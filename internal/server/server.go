@@ -205,6 +205,7 @@ func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 		Ready:        s.gateway.NotReady,
 		Deletions:    admin.Deletions{List: s.heldDeletions, Confirm: s.confirmDeletions},
 		Directory:    s.directoryHealth,
+		Backup:       s.backup,
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Hosts:        s.config.AdminHosts,
 		MaxFrame:     s.config.MaxFrameDown,
