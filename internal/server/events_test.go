@@ -70,7 +70,7 @@ func TestEverythingThatHappensToAMachineIsAnEventAlsoAfterARestart(t *testing.T)
 	if again := watch(t, g, first[1].ID, count(1))[0]; again != gone {
 		t.Errorf("after a restart: %+v, want %+v", again, gone)
 	}
-	c = machine(t, g, key, "h1")
+	machine(t, g, key, "h1")
 	if err := g.API.DeleteMachine(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
