@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -35,6 +37,25 @@ func (c *Client) RotateKey(ctx context.Context, id string, grace time.Duration) 
 	in := RotateKey{GraceSeconds: int64(grace / time.Second)}
 	err := c.call(ctx, http.MethodPost, "/v1/accounts/"+url.PathEscape(id)+"/rotate-key", in, &k)
 	return k, err
+}
+
+// AddToken makes a token. The answer holds its secret, which is shown this once.
+func (c *Client) AddToken(ctx context.Context, t NewToken) (TokenKey, error) {
+	var k TokenKey
+	err := c.call(ctx, http.MethodPost, "/v1/tokens", t, &k)
+	return k, err
+}
+
+// Tokens lists the tokens, the oldest first.
+func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
+	var l TokenList
+	err := c.call(ctx, http.MethodGet, "/v1/tokens", nil, &l)
+	return l.Tokens, err
+}
+
+// DeleteToken deletes the token of this id or name: from now on it opens nothing.
+func (c *Client) DeleteToken(ctx context.Context, idOrName string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(idOrName), nil, nil)
 }
 
 // MachinePage reads one page of machines.
@@ -82,6 +103,13 @@ func (c *Client) Machine(ctx context.Context, id string) (Machine, error) {
 	return m, err
 }
 
+// Why says how a machine stands, also one that was deleted.
+func (c *Client) Why(ctx context.Context, id string) (Why, error) {
+	var w Why
+	err := c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(id)+"/why", nil, &w)
+	return w, err
+}
+
 // DeleteMachine deletes a machine for good and ends its sessions. Deleting it again is no error.
 func (c *Client) DeleteMachine(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(id), nil, nil)
@@ -126,6 +154,26 @@ func (c *Client) ConfirmDeletions(ctx context.Context, which ConfirmDeletions) (
 	var done ConfirmedDeletions
 	err := c.call(ctx, http.MethodPost, "/v1/deletions/confirm", which, &done)
 	return done, err
+}
+
+// BackupType is the media type of a backup.
+const BackupType = "application/x-tar"
+
+// Backup writes a backup of everything that the gateway keeps, its secrets included. Without an error
+// it is whole.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	resp, err := c.get(ctx, "/v1/backup", func(http.Header) {})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := isType(resp, BackupType); err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("reading the backup: %w", err)
+	}
+	return nil
 }
 
 // Ready asks whether the gateway serves, and how it notices deletions; the error says why it does

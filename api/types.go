@@ -62,6 +62,45 @@ type RotateKey struct {
 	GraceSeconds int64 `json:"graceSeconds,omitempty" doc:"How long the old key goes on working; 0 ends it, and its sessions, at once."`
 }
 
+// Scope is what a token may be used for.
+type Scope string
+
+// The scopes there are.
+const (
+	// ScopePublish publishes messages.
+	ScopePublish Scope = "publish"
+	// ScopeRead reads everything that is no secret.
+	ScopeRead Scope = "read"
+	// ScopeAdmin does everything; it includes the others.
+	ScopeAdmin Scope = "admin"
+)
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name   string  `json:"name,omitempty" doc:"A name for people, which no other token has; at most 128 bytes."`
+	Scopes []Scope `json:"scopes" enum:"publish,read,admin" doc:"What it may be used for; admin includes the others."`
+}
+
+// Token opens the operators' API as far as its scopes go.
+type Token struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name,omitempty"`
+	Scopes     []Scope   `json:"scopes"`
+	CreatedAt  time.Time `json:"createdAt,omitzero"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitzero" doc:"To the minute; absent if it was not used yet."`
+}
+
+// TokenKey is a token with the secret that is to be sent.
+type TokenKey struct {
+	Token
+	Secret Key `json:"token" doc:"Shown once: it is stored only as a digest."`
+}
+
+// TokenList is every token but the one in the gateway's settings or data folder, which is the root.
+type TokenList struct {
+	Tokens []Token `json:"tokens"`
+}
+
 // Machine is one enrolled installation.
 type Machine struct {
 	ID         string    `json:"id"`
@@ -85,6 +124,91 @@ type Machine struct {
 type MachinePage struct {
 	Machines []Machine `json:"machines"`
 	Next     string    `json:"next,omitempty" doc:"The cursor of the next page; absent on the last one. A page may be shorter than asked and still have a next one."`
+}
+
+// EventType is what happened.
+type EventType string
+
+// The types of events; more may come.
+const (
+	MachineEnrolled     EventType = "machine.enrolled"
+	MachineConnected    EventType = "machine.connected"
+	MachineDisconnected EventType = "machine.disconnected"
+	MachineDeleted      EventType = "machine.deleted"
+	// MachineCloneSuspected: two live sessions of one machine come from different boots.
+	MachineCloneSuspected EventType = "machine.clone_suspected"
+	// EventsLost says that events are missing here.
+	EventsLost EventType = "events.lost"
+)
+
+// Event is something that happened to a machine.
+type Event struct {
+	// ID is where to go on after this event; empty in one that is not stored.
+	ID        string    `json:"id,omitempty"`
+	Type      EventType `json:"type"`
+	Time      time.Time `json:"time"`
+	Node      string    `json:"node,omitempty" doc:"The gateway process that tells it."`
+	MachineID string    `json:"machineId,omitempty"`
+	AccountID string    `json:"accountId,omitempty"`
+	SessionID string    `json:"sessionId,omitempty"`
+	Address   string    `json:"address,omitempty" doc:"Where the machine connects from, as far as trusted proxies tell."`
+	Code      int       `json:"code,omitempty" doc:"Of a disconnection: the close code; 1006 if there was none."`
+	Reason    string    `json:"reason,omitempty"`
+	Position  uint64    `json:"position,omitempty" doc:"Of a disconnection: everything for the machine up to here had been handed to its socket."`
+	Lost      uint64    `json:"lost,omitempty" doc:"How many events are missing, at least."`
+}
+
+// Standing is how a machine stands with the gateway.
+type Standing string
+
+// The values of Standing.
+const (
+	StandingOnline  Standing = "online"
+	StandingOffline Standing = "offline"
+	// StandingHeld: its deletion, or its account's, waits for proof or for an operator.
+	StandingHeld    Standing = "held"
+	StandingDeleted Standing = "deleted"
+)
+
+// Why says how a machine stands, and how that came about.
+type Why struct {
+	MachineID string   `json:"machineId"`
+	AccountID string   `json:"accountId"`
+	Standing  Standing `json:"standing" enum:"online,offline,held,deleted"`
+	Because   string   `json:"because" doc:"The same in a sentence, for people."`
+	// DeletedAt is zero while the machine exists.
+	DeletedAt      time.Time     `json:"deletedAt,omitzero"`
+	Held           *HeldDeletion `json:"held,omitempty"`
+	CloneSuspected bool          `json:"cloneSuspected" doc:"It is here twice, from different boots."`
+	Sessions       []LiveSession `json:"sessions" doc:"Those on this node, the oldest first."`
+	Ends           []SessionEnd  `json:"ends" doc:"Its last sessions that ended, at most ten, the newest first."`
+	KeptSince      time.Time     `json:"keptSince,omitzero" doc:"Ends before this time are not known any more."`
+	LastSeenAt     time.Time     `json:"lastSeenAt,omitzero"`
+	Position       uint64        `json:"position,omitempty" doc:"Everything for it up to here has been handed to a socket of its; absent if that is not known."`
+	Waiting        int           `json:"waiting" doc:"How many stored messages lie behind that position."`
+	MoreWaiting    bool          `json:"moreWaiting" doc:"There are more than were counted."`
+}
+
+// LiveSession is one live connection of a machine.
+type LiveSession struct {
+	ID       string    `json:"id"`
+	Node     string    `json:"node"`
+	Address  string    `json:"address,omitempty"`
+	Since    time.Time `json:"since"`
+	Position uint64    `json:"position"`
+	Behind   bool      `json:"behind" doc:"It reads what it has missed, or does not take what it is sent."`
+	Bare     bool      `json:"bare" doc:"The client announced no version of the protocol."`
+}
+
+// SessionEnd is how a session ended.
+type SessionEnd struct {
+	Time      time.Time `json:"time"`
+	SessionID string    `json:"sessionId"`
+	Node      string    `json:"node"`
+	Address   string    `json:"address,omitempty"`
+	Code      int       `json:"code" doc:"The close code; 1006 if there was none."`
+	Reason    string    `json:"reason,omitempty"`
+	Position  uint64    `json:"position,omitempty"`
 }
 
 // Presence chooses machines by whether they are online.

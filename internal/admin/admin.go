@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -23,7 +24,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/limit"
 	"github.com/fleetline/fleetline/wire"
 )
 
@@ -44,9 +47,16 @@ type Config struct {
 	Machines     directory.Machines
 	MachineAdmin directory.MachineAdmin
 	Publisher    Publisher
+	// Tokens keeps the operators' tokens.
+	Tokens *broker.Shelf
+	// Events are what happened to machines.
+	Events *broker.Events
 
 	// Online counts the sessions a machine has now.
 	Online func(machineID string) int
+	// Look is what this node knows of a machine of an account: it sets Sessions, Held, CloneSuspected and,
+	// in Because, that a deletion was reported.
+	Look func(machineID, accountID string) api.Why
 	// OnlineIDs lists the machines that have a session now, in any order.
 	OnlineIDs func() []string
 	// Ready says why the gateway should not be given work; nothing means that it should.
@@ -55,6 +65,8 @@ type Config struct {
 	Deletions Deletions
 	// Directory says how deletions are noticed.
 	Directory func() api.DirectoryHealth
+	// Backup writes a backup of everything that is kept here.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Metrics answers /metrics.
 	Metrics http.Handler
 
@@ -73,10 +85,10 @@ func (c *Config) check() error {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
-		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil,
-		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
+		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil, "Events": c.Events == nil,
+		"Online": c.Online == nil, "Look": c.Look == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
-		"Metrics": c.Metrics == nil,
+		"Metrics": c.Metrics == nil, "Backup": c.Backup == nil,
 	} {
 		if missing {
 			problems = append(problems, fmt.Errorf("%s is missing", name))
@@ -92,12 +104,17 @@ func (c *Config) check() error {
 // needs.
 type Admin struct {
 	// fixed after construction
-	cfg     Config
-	log     *slog.Logger
-	guard   guard
-	ids     requestIDs
-	metrics *metrics
-	mux     *http.ServeMux
+	cfg      Config
+	log      *slog.Logger
+	guard    guard
+	tokens   *tokenBook
+	failures *limit.Keyed[limit.Addr]
+	watchers chan struct{} // a place for each stream of events
+	ids      requestIDs
+	metrics  *metrics
+	mux      *http.ServeMux
+	// needed is the scope that each pattern of mux needs; written while routes are registered.
+	needed  map[string]api.Scope
 	openAPI []byte
 	// ended when the server begins to shut down: long streams end
 	draining context.Context
@@ -119,7 +136,10 @@ func New(cfg Config) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	a := &Admin{cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux()}
+	a := &Admin{
+		cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), tokens: newTokenBook(cfg.Tokens, cfg.Logger),
+		failures: newFailures(), watchers: make(chan struct{}, maxWatchers), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
+	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
 		return nil, err
@@ -132,8 +152,12 @@ func (a *Admin) routes() error {
 	d := newDocument(humago.New(a.mux, humaConfig()))
 	a.accountRoutes(d)
 	a.machineRoutes(d)
+	a.whyRoutes(d)
 	a.messageRoutes(d)
 	a.deletionRoutes(d)
+	a.tokenRoutes(d)
+	a.eventRoutes(d)
+	a.backupRoutes(d)
 	a.operationRoutes(d)
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error
@@ -162,6 +186,23 @@ func humaConfig() huma.Config {
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{asProblem},
+	}
+}
+
+// Run keeps the door's books until ctx ends.
+func (a *Admin) Run(ctx context.Context) {
+	tick := time.NewTicker(usedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+			defer cancel()
+			a.tokens.flush(last)
+			return
+		case <-tick.C:
+			a.tokens.flush(ctx)
+		}
 	}
 }
 

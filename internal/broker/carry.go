@@ -45,10 +45,14 @@ func carryIDs(ctx context.Context, l *lives, d *direct) (*carried, error) {
 }
 
 func (c *carried) addLife(ctx context.Context, d *direct, f life, since time.Time) error {
-	q := question{StartTime: &since, NextFor: f.subject(">"), Batch: 4 * fetchBatch, MaxBytes: surveyBytes}
+	ctx, cancel := context.WithTimeout(ctx, 10*apiTimeout)
+	defer cancel()
+	q := question{StartTime: &since, NextFor: f.subject(">"), Batch: 4 * fetchBatch, MaxBytes: fetchBytes}
 	for {
 		a, err := d.ask(ctx, f.stream(), q)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
+			continue // a store that was put back is read from a cold disk
+		} else if err != nil {
 			return err
 		}
 		for _, r := range a.records {

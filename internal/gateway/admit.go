@@ -56,7 +56,9 @@ func (g *Gateway) admit(a *applicant, who identity) {
 	if !a.bare {
 		hello.Welcome = g.welcome(s, expires, epoch, after, recovered)
 	}
+	g.tellConnected(s)
 	s.Start(prepare(hello), after, g.refreshTime(expires))
+	g.compareBoots(a, s, who.isDefault)
 	g.news(s, nil)
 	g.metrics.admitted.Inc()
 	g.log.Info("machine connected", "machine", who.machine, "account", who.account, "session", s.ID(), "addr", a.conn.peer.Addr, "token", a.hasToken())
@@ -83,6 +85,7 @@ func (g *Gateway) register(a *applicant, who identity) (*session.Session, error)
 		return nil, err
 	}
 	c.stage = admitted
+	g.conns.guests.enter(c.id, c.peer.Addr, bootOf(a))
 	c.leaveWaitingLocked()
 	g.conns.remove(c.id)
 	return s, nil
@@ -148,6 +151,7 @@ func (g *Gateway) gone(s *session.Session, how socket.Closure) {
 	if why, ended := s.Why(); ended {
 		code, reason = uint16(why.Code), why.Reason
 	}
+	g.tellGone(s, int(code), reason)
 	g.log.Info("machine gone", "machine", s.Identity().Machine, "session", s.ID(), "code", code, "reason", reason,
 		"byGateway", how.Local, "lasted", time.Since(s.Since()).Round(time.Millisecond))
 }

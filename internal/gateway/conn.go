@@ -65,6 +65,7 @@ func (c *conn) close() {
 // connTable finds connections that are not admitted by id.
 type connTable struct {
 	waiting waitingRoom
+	guests  guestBook // those that are admitted
 	shards  [64]struct {
 		mu sync.RWMutex
 		m  map[socket.ID]*conn

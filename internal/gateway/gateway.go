@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fleetline/fleetline/api"
 	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/session"
@@ -59,6 +60,8 @@ type Config struct {
 	Origins []string
 	// Registerer takes the gateway's metrics. nil: none.
 	Registerer prometheus.Registerer
+	// Tell hears what happens to machines, from many goroutines; it must not block. nil: nobody.
+	Tell func(api.Event)
 }
 
 // Gateway is the machines' door.
@@ -79,7 +82,9 @@ type Gateway struct {
 	prover  *prover
 	revoker *revoker
 	seen    *seenBook
+	clones  *cloneBook
 	metrics *metrics
+	tell    func(api.Event)
 
 	progress  progress
 	draining  atomic.Bool
@@ -113,6 +118,10 @@ func New(c Config) (*Gateway, error) {
 		held:    newHeldSet(),
 		seen:    newSeenBook(),
 		metrics: newMetrics(),
+		tell:    c.Tell,
+	}
+	if g.tell == nil {
+		g.tell = func(api.Event) {}
 	}
 	g.prover = newProver(g)
 	g.revoker = newRevoker(c.Revocations, c.Machines.DeleteAll, c.Tokens.Life(), c.Logger)
@@ -128,6 +137,7 @@ func New(c Config) (*Gateway, error) {
 		Registerer: c.Registerer,
 	}, c.Log.Last())
 	if err == nil {
+		g.clones = newCloneBook(g.hub.Heartbeat())
 		err = g.metrics.register(c.Registerer, g)
 	}
 	if err != nil {
@@ -254,6 +264,7 @@ func (g *Gateway) keepTime(ctx context.Context) {
 			if now.Sub(flushed) >= seenEvery {
 				flushed = now
 				g.seen.flush(ctx, g)
+				g.tellClones(now)
 				g.refused.forget(now)
 				g.held.forget(now)
 			}

@@ -29,6 +29,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	// Operators can ask from the first moment on; machines wait until the log is heard.
 	start(s.operators.serve)
+	start(func() error { s.admin.Run(life); return nil })
 	if err := writeFile(filepath.Join(s.config.DataDir, AdminAddrFile), s.AdminURL()+"\n"); err != nil {
 		failed <- err
 	}
@@ -84,6 +85,9 @@ func (s *Server) Close() error {
 		if s.own != nil {
 			s.books.close()
 			s.own.Close()
+		}
+		if s.events != nil {
+			s.events.Close()
 		}
 		if s.broker != nil {
 			errs = append(errs, s.removeAddr(), s.broker.Close())

@@ -32,11 +32,13 @@ type Server struct {
 	log        *slog.Logger
 	registry   *prometheus.Registry
 	broker     *broker.Broker
+	events     *broker.Events
 	own        *embedded.Directory // keeps the machines, at least, unless there is a table for them
 	books      books
 	gateway    *gateway.Gateway
 	cert       *certificate // nil: no TLS
 	adminToken Secret
+	admin      *admin.Admin
 	machines   door
 	operators  door
 
@@ -85,6 +87,9 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		Logger:     s.log,
 		Registerer: s.registry,
 	})
+	if err == nil {
+		s.events, err = broker.OpenEvents(ctx, s.broker)
+	}
 	return err
 }
 
@@ -144,6 +149,7 @@ func (s *Server) openGateway(context.Context) error {
 		TrustedProxies: proxies,
 		Origins:        s.config.Origins,
 		Registerer:     s.registry,
+		Tell:           s.events.Tell,
 	})
 	if err == nil {
 		s.hub.Store(s.gateway.Hub())
@@ -173,19 +179,22 @@ func (s *Server) openDoors(ctx context.Context) (err error) {
 		}
 	}
 	s.machines = s.newDoor(entrance, s.cert != nil, s.machineServer(entrance.left))
-	operators, err := s.newAdmin()
-	if err != nil {
+	if s.admin, err = s.newAdmin(ctx); err != nil {
 		return err
 	}
 	if l, err = net.Listen("tcp", s.config.AdminAddr); err != nil {
 		return fmt.Errorf("opening port %s: %w", s.config.AdminAddr, err)
 	}
-	s.operators = s.newDoor(l, s.cert != nil && !isLoopback(s.config.AdminAddr), operators.Server())
+	s.operators = s.newDoor(l, s.cert != nil && !isLoopback(s.config.AdminAddr), s.admin.Server())
 	return nil
 }
 
-func (s *Server) newAdmin() (*admin.Admin, error) {
+func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 	hub := s.gateway.Hub()
+	tokens, err := broker.OpenShelf(ctx, s.broker, "tokens")
+	if err != nil {
+		return nil, err
+	}
 	return admin.New(admin.Config{
 		Token:        admin.Token(s.adminToken),
 		Accounts:     s.books.accounts,
@@ -193,11 +202,15 @@ func (s *Server) newAdmin() (*admin.Admin, error) {
 		Machines:     s.books.machines,
 		MachineAdmin: s.books.machineAdmin,
 		Publisher:    s.broker,
+		Tokens:       tokens,
+		Events:       s.events,
 		Online:       hub.Count,
+		Look:         s.look,
 		OnlineIDs:    hub.Machines,
 		Ready:        s.gateway.NotReady,
 		Deletions:    admin.Deletions{List: s.heldDeletions, Confirm: s.confirmDeletions},
 		Directory:    s.directoryHealth,
+		Backup:       s.backup,
 		Metrics:      promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
 		Hosts:        s.config.AdminHosts,
 		MaxFrame:     s.config.MaxFrameDown,

@@ -99,6 +99,14 @@ func (s *Session) Over() int {
 // Within ends the row.
 func (s *Session) Within() { s.over = 0 }
 
+// State is the session's delivery state: everything for it up to position has been handed to its
+// socket, and whether it is behind the log.
+func (s *Session) State() (position uint64, behind bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pos, s.behind
+}
+
 // Start hands over hello, the first frame, and brings the session to the head from position after.
 // A fresh token is due at refresh; zero means never.
 func (s *Session) Start(hello socket.Prepared, after uint64, refresh time.Time) {
