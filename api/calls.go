@@ -37,6 +37,25 @@ func (c *Client) RotateKey(ctx context.Context, id string, grace time.Duration) 
 	return k, err
 }
 
+// AddToken makes a token. The answer holds its secret, which is shown this once.
+func (c *Client) AddToken(ctx context.Context, t NewToken) (TokenKey, error) {
+	var k TokenKey
+	err := c.call(ctx, http.MethodPost, "/v1/tokens", t, &k)
+	return k, err
+}
+
+// Tokens lists the tokens, the oldest first.
+func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
+	var l TokenList
+	err := c.call(ctx, http.MethodGet, "/v1/tokens", nil, &l)
+	return l.Tokens, err
+}
+
+// DeleteToken deletes the token of this id or name: from now on it opens nothing.
+func (c *Client) DeleteToken(ctx context.Context, idOrName string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(idOrName), nil, nil)
+}
+
 // MachinePage reads one page of machines.
 func (c *Client) MachinePage(ctx context.Context, q MachineQuery) (MachinePage, error) {
 	v := url.Values{}

@@ -20,12 +20,16 @@ const (
 	CodeUnsupportedMedia  Code = "unsupported_media_type"
 	CodeRequestTimeout    Code = "request_timeout"
 	CodeUnauthorized      Code = "unauthorized"
+	CodeScopeMissing      Code = "scope_missing"
+	CodeTooManyAttempts   Code = "too_many_attempts"
 	CodeHostNotAllowed    Code = "host_not_allowed"
 	CodeCrossOrigin       Code = "cross_origin"
 	CodeNotFound          Code = "not_found"
 	CodeMethodNotAllowed  Code = "method_not_allowed"
 	CodeMachineNotFound   Code = "machine_not_found"
 	CodeAccountNotFound   Code = "account_not_found"
+	CodeTokenNotFound     Code = "token_not_found"
+	CodeTokenExists       Code = "token_exists"
 	CodeMachineReplaced   Code = "machine_replaced"
 	CodeDeletionNotHeld   Code = "deletion_not_held"
 	CodeManagedElsewhere  Code = "accounts_managed_elsewhere"
@@ -58,13 +62,17 @@ var codes = map[Code]codeFacts{
 	CodeDataTooLarge:      {http.StatusRequestEntityTooLarge, "A message must fit one frame of 1 MiB: split it, or send a link to the data."},
 	CodeUnsupportedMedia:  {http.StatusUnsupportedMediaType, "Send the header Content-Type: application/json."},
 	CodeRequestTimeout:    {http.StatusRequestTimeout, "Send the whole body without pausing."},
-	CodeUnauthorized:      {http.StatusUnauthorized, "Send Authorization: Bearer with the token that `fleetline admin token` shows."},
+	CodeUnauthorized:      {http.StatusUnauthorized, "Send Authorization: Bearer with the token that `fleetline admin token` or `fleetline token add` shows."},
+	CodeScopeMissing:      {http.StatusForbidden, "Use a token with the scope that is named; `fleetline token add --scope SCOPE` makes one."},
+	CodeTooManyAttempts:   {http.StatusTooManyRequests, "Wait a minute, then call with a token that is valid; a valid token is never held up."},
 	CodeHostNotAllowed:    {http.StatusForbidden, "Call the API by localhost or by the host name it is configured with."},
 	CodeCrossOrigin:       {http.StatusForbidden, "Call the API from a program, not from a page of another site."},
 	CodeNotFound:          {http.StatusNotFound, "The routes are listed in /openapi.json."},
 	CodeMethodNotAllowed:  {http.StatusMethodNotAllowed, "The Allow header names the methods of this path."},
 	CodeMachineNotFound:   {http.StatusNotFound, "`fleetline machine list` shows the machines there are."},
 	CodeAccountNotFound:   {http.StatusNotFound, "`fleetline account list` shows the accounts there are."},
+	CodeTokenNotFound:     {http.StatusNotFound, "`fleetline token list` shows the tokens there are."},
+	CodeTokenExists:       {http.StatusConflict, "Choose another name, or delete the token that has it."},
 	CodeMachineReplaced:   {http.StatusConflict, "Delete the machine that took its place first, or leave this one deleted."},
 	CodeDeletionNotHeld:   {http.StatusNotFound, "`fleetline deletions list` shows what is held; each gateway of a cluster has its own list."},
 	CodeManagedElsewhere:  {http.StatusConflict, "Accounts live in your own database: change them there."},

@@ -62,6 +62,45 @@ type RotateKey struct {
 	GraceSeconds int64 `json:"graceSeconds,omitempty" doc:"How long the old key goes on working; 0 ends it, and its sessions, at once."`
 }
 
+// Scope is what a token may be used for.
+type Scope string
+
+// The scopes there are.
+const (
+	// ScopePublish publishes messages.
+	ScopePublish Scope = "publish"
+	// ScopeRead reads everything that is no secret.
+	ScopeRead Scope = "read"
+	// ScopeAdmin does everything; it includes the others.
+	ScopeAdmin Scope = "admin"
+)
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name   string  `json:"name,omitempty" doc:"A name for people, which no other token has; at most 128 bytes."`
+	Scopes []Scope `json:"scopes" enum:"publish,read,admin" doc:"What it may be used for; admin includes the others."`
+}
+
+// Token opens the operators' API as far as its scopes go.
+type Token struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name,omitempty"`
+	Scopes     []Scope   `json:"scopes"`
+	CreatedAt  time.Time `json:"createdAt,omitzero"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitzero" doc:"To the minute; absent if it was not used yet."`
+}
+
+// TokenKey is a token with the secret that is to be sent.
+type TokenKey struct {
+	Token
+	Secret Key `json:"token" doc:"Shown once: it is stored only as a digest."`
+}
+
+// TokenList is every token but the one in the gateway's settings or data folder, which is the root.
+type TokenList struct {
+	Tokens []Token `json:"tokens"`
+}
+
 // Machine is one enrolled installation.
 type Machine struct {
 	ID         string    `json:"id"`

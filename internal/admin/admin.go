@@ -23,7 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/limit"
 	"github.com/fleetline/fleetline/wire"
 )
 
@@ -44,6 +46,8 @@ type Config struct {
 	Machines     directory.Machines
 	MachineAdmin directory.MachineAdmin
 	Publisher    Publisher
+	// Tokens keeps the operators' tokens.
+	Tokens *broker.Shelf
 
 	// Online counts the sessions a machine has now.
 	Online func(machineID string) int
@@ -73,7 +77,7 @@ func (c *Config) check() error {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
-		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil,
+		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil,
 		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
 		"Metrics": c.Metrics == nil,
@@ -92,12 +96,16 @@ func (c *Config) check() error {
 // needs.
 type Admin struct {
 	// fixed after construction
-	cfg     Config
-	log     *slog.Logger
-	guard   guard
-	ids     requestIDs
-	metrics *metrics
-	mux     *http.ServeMux
+	cfg      Config
+	log      *slog.Logger
+	guard    guard
+	tokens   *tokenBook
+	failures *limit.Keyed[limit.Addr]
+	ids      requestIDs
+	metrics  *metrics
+	mux      *http.ServeMux
+	// needed is the scope that each pattern of mux needs; written while routes are registered.
+	needed  map[string]api.Scope
 	openAPI []byte
 	// ended when the server begins to shut down: long streams end
 	draining context.Context
@@ -119,7 +127,10 @@ func New(cfg Config) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	a := &Admin{cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux()}
+	a := &Admin{
+		cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), tokens: newTokenBook(cfg.Tokens, cfg.Logger),
+		failures: newFailures(), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
+	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
 		return nil, err
@@ -134,6 +145,7 @@ func (a *Admin) routes() error {
 	a.machineRoutes(d)
 	a.messageRoutes(d)
 	a.deletionRoutes(d)
+	a.tokenRoutes(d)
 	a.operationRoutes(d)
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error
@@ -162,6 +174,23 @@ func humaConfig() huma.Config {
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{asProblem},
+	}
+}
+
+// Run keeps the door's books until ctx ends.
+func (a *Admin) Run(ctx context.Context) {
+	tick := time.NewTicker(usedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+			defer cancel()
+			a.tokens.flush(last)
+			return
+		case <-tick.C:
+			a.tokens.flush(ctx)
+		}
 	}
 }
 

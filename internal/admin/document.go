@@ -66,8 +66,9 @@ type route struct {
 	middleware                huma.Middlewares
 }
 
-func (r route) operation(d *document) huma.Operation {
-	return huma.Operation{
+// operation describes the route, and notes which scope it needs.
+func (a *Admin) operation(d *document, r route) huma.Operation {
+	op := huma.Operation{
 		OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary,
 		DefaultStatus:    r.status,
 		MaxBodyBytes:     r.maxBody + 1, // huma refuses the limit itself too
@@ -80,6 +81,14 @@ func (r route) operation(d *document) huma.Operation {
 			Content:     map[string]*huma.MediaType{api.ProblemType: {Schema: d.problem}},
 		}},
 	}
+	if isPublic(r.path) {
+		op.Security = []map[string][]string{}
+		return op
+	}
+	needed := scopeOf(r.id)
+	op.Security = []map[string][]string{{"token": {string(needed)}}}
+	a.needed[r.method+" "+r.path] = needed
+	return op
 }
 
 // register adds a typed operation. Every call passes here: it gets its time limit, and its error
@@ -88,7 +97,7 @@ func register[I, O any](a *Admin, d *document, r route, handle func(context.Cont
 	if r.maxBody == 0 {
 		r.maxBody, r.tooLarge = maxSmallBody, api.CodeBodyTooLarge
 	}
-	huma.Register(d.huma, r.operation(d), func(ctx context.Context, in *I) (*O, error) {
+	huma.Register(d.huma, a.operation(d, r), func(ctx context.Context, in *I) (*O, error) {
 		callOf(ctx).bodyRead()
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
@@ -145,13 +154,10 @@ func describeBody[T any](d *document, op *huma.Operation, required bool) {
 
 // plain adds a route that is not typed: it answers by itself.
 func (a *Admin) plain(d *document, r route, media string, h http.Handler) {
-	op := r.operation(d)
+	op := a.operation(d, r)
 	op.Responses["200"] = &huma.Response{
 		Description: http.StatusText(http.StatusOK),
 		Content:     map[string]*huma.MediaType{media: {Schema: &huma.Schema{}}},
-	}
-	if isPublic(r.path) {
-		op.Security = []map[string][]string{}
 	}
 	d.huma.OpenAPI().AddOperation(&op)
 	a.mux.Handle(r.method+" "+r.path, h)

@@ -84,8 +84,12 @@ func (d *door) hear() {
 func (d *door) serve(log *slog.Logger, bends []bend) {
 	d.t.Helper()
 	registry := prometheus.NewRegistry()
+	shelf, err := d.broker.OpenShelf(d.t.Context(), "tokens")
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	cfg := Config{
-		Token: testToken, Publisher: d.broker,
+		Token: testToken, Publisher: d.broker, Tokens: shelf,
 		Accounts: d.dir.Accounts(), AccountAdmin: d.dir.Accounts(), Machines: d.dir.Machines(), MachineAdmin: d.dir.Machines(),
 		Online: d.sessions, OnlineIDs: d.onlineIDs, Ready: d.reasons,
 		Deletions: Deletions{List: d.listHeld, Confirm: d.confirmHeld},
@@ -97,7 +101,6 @@ func (d *door) serve(log *slog.Logger, bends []bend) {
 	for _, b := range bends {
 		b(&cfg)
 	}
-	var err error
 	if d.admin, err = New(cfg); err != nil {
 		d.t.Fatal(err)
 	}

@@ -134,6 +134,19 @@ func (o *object) integer(name string, least, most int64) int64 {
 	return n
 }
 
+// words takes a list of a few strings; null counts as not sent.
+func (o *object) words(name string) (list []string) {
+	v := o.take(name)
+	if !isNull(v) && (json.Unmarshal(v, &list) != nil || len(list) > mostWords) {
+		o.fail(api.CodeInvalidRequest, "%s must be a short list of strings", o.path+name)
+		return nil
+	}
+	return list
+}
+
+// mostWords bounds a list of words.
+const mostWords = 16
+
 func (o *object) flag(name string) bool {
 	v := o.take(name)
 	switch {

@@ -13,6 +13,37 @@ import (
 
 const profilesPath = "/debug/pprof/"
 
+// scopes is the one table of what each operation needs. It is never written to. An operation that it
+// does not name needs admin.
+var scopes = map[string]api.Scope{
+	"list-accounts":  api.ScopeRead,
+	"list-machines":  api.ScopeRead,
+	"get-machine":    api.ScopeRead,
+	"history":        api.ScopeRead,
+	"list-deletions": api.ScopeRead,
+	"metrics":        api.ScopeRead,
+	"publish":        api.ScopePublish,
+
+	"add-account":       api.ScopeAdmin,
+	"delete-account":    api.ScopeAdmin,
+	"rotate-key":        api.ScopeAdmin,
+	"delete-machine":    api.ScopeAdmin,
+	"readmit-machine":   api.ScopeAdmin,
+	"confirm-deletions": api.ScopeAdmin,
+	"add-token":         api.ScopeAdmin,
+	"list-tokens":       api.ScopeAdmin,
+	"delete-token":      api.ScopeAdmin,
+	"profiles":          api.ScopeAdmin,
+	"profile":           api.ScopeAdmin,
+}
+
+func scopeOf(operation string) api.Scope {
+	if s, ok := scopes[operation]; ok {
+		return s
+	}
+	return api.ScopeAdmin
+}
+
 // operationRoutes are for those who run the gateway.
 func (a *Admin) operationRoutes(d *document) {
 	a.plain(d, route{id: "health", method: http.MethodGet, path: "/healthz", summary: "Whether the process answers."},

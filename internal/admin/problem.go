@@ -43,6 +43,8 @@ func problemHeaders(e *api.Error, set func(name, value string)) {
 		set("WWW-Authenticate", `Bearer realm="fleetline"`)
 	case http.StatusServiceUnavailable:
 		set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		set("Retry-After", "60")
 	}
 }
 
@@ -92,7 +94,7 @@ const longestPrintable = 32
 
 // printable is a name that a caller chose, if it looks like a name and not like a secret.
 func printable(name string) string {
-	if name == "" || len(name) > longestPrintable || strings.HasPrefix(name, "flk_") {
+	if name == "" || len(name) > longestPrintable || strings.HasPrefix(name, "flk_") || strings.HasPrefix(name, tokenPrefix) {
 		return "(not shown)"
 	}
 	for _, r := range name {

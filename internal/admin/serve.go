@@ -23,6 +23,7 @@ type call struct {
 	http.ResponseWriter
 	request   *http.Request
 	requestID string
+	caller    caller
 	status    int // 0 until the answer has begun
 }
 
@@ -33,7 +34,7 @@ func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
 // attrs say who asked for what.
 func (c *call) attrs(what string) []slog.Attr {
-	return []slog.Attr{slog.String("call", what), slog.String("remote", c.request.RemoteAddr), slog.String("requestId", c.requestID)}
+	return []slog.Attr{slog.String("call", what), slog.String("by", c.caller.id), slog.String("remote", c.request.RemoteAddr), slog.String("requestId", c.requestID)}
 }
 
 // cause prints an error without the id that the caller gave: a key may have been pasted there.
@@ -87,7 +88,7 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.panicked(c, r, v)
 		}
 	}()
-	if refused := a.admit(r); refused != nil {
+	if refused := a.admit(c); refused != nil {
 		if r.ContentLength < 0 {
 			// Otherwise net/http would wait for more of a stream before it refuses it.
 			h.Set("Connection", "close")
@@ -98,11 +99,20 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(c, r)
 }
 
-func (a *Admin) admit(r *http.Request) *api.Error {
-	if refused := a.guard.admit(r); refused != nil {
+func (a *Admin) admit(c *call) (refused *api.Error) {
+	if refused := a.guard.admit(c.request); refused != nil {
 		return refused
 	}
-	return checkMedia(r)
+	if isPublic(c.request.URL.Path) {
+		return checkMedia(c.request)
+	}
+	if c.caller, refused = a.identify(c.request); refused != nil {
+		return refused
+	}
+	if refused := a.authorize(c.caller, c.request); refused != nil {
+		return refused
+	}
+	return checkMedia(c.request)
 }
 
 // checkMedia lets JSON in and nothing else. A body of another type is what a page of another site

@@ -53,6 +53,7 @@ func (a *Admin) stream(w http.ResponseWriter, r *http.Request) {
 	s := &stream{
 		a:       a,
 		ctx:     context.WithoutCancel(r.Context()), // what was read is published and waited for
+		caller:  callOf(r.Context()).caller,
 		in:      newLineReader(r.Body, a.cfg.MaxFrame+envelope),
 		pending: make(chan pendingLine, maxOutstanding),
 		room:    make(chan struct{}, maxOutstandingBytes/roomUnit),
@@ -66,20 +67,31 @@ func (a *Admin) stream(w http.ResponseWriter, r *http.Request) {
 	s.out.flush() // the caller learns that it may go on
 	err := s.readAll()
 	<-answered
-	if err != nil && a.draining.Err() != nil {
+	told := true // why it ends early
+	switch {
+	case err == nil:
+	case errors.Is(err, errTokenGone):
+		s.out.write(lineError(0, api.NewError(api.CodeUnauthorized, "the token was deleted")))
+	case a.draining.Err() != nil:
 		s.out.write(lineError(0, api.NewError(api.CodeDraining, "the gateway is stopping")))
+	default:
+		told = false
 	}
 	s.out.close()
-	if s.out.broken() != nil || err != nil && a.draining.Err() == nil {
+	if s.out.broken() != nil || !told {
 		panic(http.ErrAbortHandler) // what was answered must not look like the whole
 	}
 }
+
+// errTokenGone ends a stream whose token was deleted.
+var errTokenGone = errors.New("the token was deleted")
 
 // stream is one call with many messages.
 type stream struct {
 	// fixed after construction
 	a       *Admin
 	ctx     context.Context
+	caller  caller
 	pending chan pendingLine
 	room    chan struct{} // one place for each started roomUnit bytes of data
 	out     *answerWriter
@@ -111,6 +123,9 @@ func (s *stream) readAll() error {
 	defer close(s.pending)
 	for {
 		batch, err := s.readBatch()
+		if !s.a.stillGood(s.ctx, s.caller) {
+			return errTokenGone // before anything of the batch is published
+		}
 		s.check(batch)
 		for _, p := range batch {
 			s.submit(p)

@@ -200,11 +200,14 @@ func readAck(m *nats.Msg) (ack, error) {
 	if answer.Error == nil {
 		return answer.ack, nil
 	}
-	switch answer.Error.ErrorCode {
-	case codeNoResources, codeStoreFailed, codeStorageExceeded:
+	if isFullCode(answer.Error.ErrorCode) {
 		return ack{}, fmt.Errorf("%w: %s", ErrFull, answer.Error.Description)
 	}
 	return ack{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
+}
+
+func isFullCode(c jetstream.ErrorCode) bool {
+	return c == codeNoResources || c == codeStoreFailed || c == codeStorageExceeded
 }
 
 // unavailable names what went wrong as the log not answering.

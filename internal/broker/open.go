@@ -146,6 +146,6 @@ func (b *Broker) Epoch() string { return b.lives.current.Load().Epoch }
 // bucket must be bounded by BucketBytes.
 func (b *Broker) JetStream() jetstream.JetStream { return b.engine.js }
 
-// BucketBytes is the bound for each of the directory's buckets. The store keeps that room for four
-// of them, whatever publishers do.
+// BucketBytes is the bound for each of the directory's two buckets. The store keeps that room for four
+// of them, whatever publishers do: the others are for the shelf and the events.
 func (b *Broker) BucketBytes() int64 { return b.budget.bucket }

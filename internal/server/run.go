@@ -29,6 +29,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	// Operators can ask from the first moment on; machines wait until the log is heard.
 	start(s.operators.serve)
+	start(func() error { s.admin.Run(life); return nil })
 	if err := writeFile(filepath.Join(s.config.DataDir, AdminAddrFile), s.AdminURL()+"\n"); err != nil {
 		failed <- err
 	}

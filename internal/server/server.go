@@ -37,6 +37,7 @@ type Server struct {
 	gateway    *gateway.Gateway
 	cert       *certificate // nil: no TLS
 	adminToken Secret
+	admin      *admin.Admin
 	machines   door
 	operators  door
 
@@ -168,19 +169,22 @@ func (s *Server) openDoors(ctx context.Context) (err error) {
 	}
 	entrance := newAnteroom(l, proxies)
 	s.machines = s.newDoor(entrance, s.cert != nil, s.machineServer(entrance.left))
-	operators, err := s.newAdmin()
-	if err != nil {
+	if s.admin, err = s.newAdmin(ctx); err != nil {
 		return err
 	}
 	if l, err = net.Listen("tcp", s.config.AdminAddr); err != nil {
 		return fmt.Errorf("opening port %s: %w", s.config.AdminAddr, err)
 	}
-	s.operators = s.newDoor(l, s.cert != nil && !isLoopback(s.config.AdminAddr), operators.Server())
+	s.operators = s.newDoor(l, s.cert != nil && !isLoopback(s.config.AdminAddr), s.admin.Server())
 	return nil
 }
 
-func (s *Server) newAdmin() (*admin.Admin, error) {
+func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 	hub := s.gateway.Hub()
+	tokens, err := s.broker.OpenShelf(ctx, "tokens")
+	if err != nil {
+		return nil, err
+	}
 	return admin.New(admin.Config{
 		Token:        admin.Token(s.adminToken),
 		Accounts:     s.books.accounts,
@@ -188,6 +192,7 @@ func (s *Server) newAdmin() (*admin.Admin, error) {
 		Machines:     s.books.machines,
 		MachineAdmin: s.books.machineAdmin,
 		Publisher:    s.broker,
+		Tokens:       tokens,
 		Online:       hub.Count,
 		OnlineIDs:    hub.Machines,
 		Ready:        s.gateway.NotReady,
