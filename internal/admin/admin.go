@@ -49,6 +49,11 @@ type Config struct {
 	// Tokens keeps the operators' tokens.
 	Tokens *broker.Shelf
 
+	// Onlooker shows what the log hands out.
+	Onlooker Onlooker
+	// Counts are what the node has counted.
+	Counts func() Counts
+
 	// Online counts the sessions a machine has now.
 	Online func(machineID string) int
 	// OnlineIDs lists the machines that have a session now, in any order.
@@ -77,7 +82,7 @@ func (c *Config) check() error {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
-		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil,
+		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil, "Onlooker": c.Onlooker == nil, "Counts": c.Counts == nil,
 		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
 		"Metrics": c.Metrics == nil,
@@ -101,6 +106,8 @@ type Admin struct {
 	guard    guard
 	tokens   *tokenBook
 	failures *limit.Keyed[limit.Addr]
+	visits   *visits
+	history  history
 	ids      requestIDs
 	metrics  *metrics
 	mux      *http.ServeMux
@@ -129,7 +136,7 @@ func New(cfg Config) (*Admin, error) {
 	}
 	a := &Admin{
 		cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), tokens: newTokenBook(cfg.Tokens, cfg.Logger),
-		failures: newFailures(), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
+		failures: newFailures(), visits: newVisits(), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
 	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
@@ -146,7 +153,10 @@ func (a *Admin) routes() error {
 	a.messageRoutes(d)
 	a.deletionRoutes(d)
 	a.tokenRoutes(d)
+	a.frameRoutes(d)
+	a.statsRoutes(d)
 	a.operationRoutes(d)
+	a.dashboardRoutes()
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error
 	a.openAPI, err = d.finish()
@@ -181,8 +191,13 @@ func humaConfig() huma.Config {
 func (a *Admin) Run(ctx context.Context) {
 	tick := time.NewTicker(usedEvery)
 	defer tick.Stop()
+	samples := time.NewTicker(sampleEvery)
+	defer samples.Stop()
+	a.sample(time.Now())
 	for {
 		select {
+		case now := <-samples.C:
+			a.sample(now)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 			defer cancel()

@@ -20,6 +20,8 @@ var scopes = map[string]api.Scope{
 	"list-machines":  api.ScopeRead,
 	"get-machine":    api.ScopeRead,
 	"history":        api.ScopeRead,
+	"frames":         api.ScopeRead,
+	"stats":          api.ScopeRead,
 	"list-deletions": api.ScopeRead,
 	"metrics":        api.ScopeRead,
 	"publish":        api.ScopePublish,

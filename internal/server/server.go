@@ -193,6 +193,8 @@ func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 		MachineAdmin: s.books.machineAdmin,
 		Publisher:    s.broker,
 		Tokens:       tokens,
+		Onlooker:     s.broker,
+		Counts:       s.counts,
 		Online:       hub.Count,
 		OnlineIDs:    hub.Machines,
 		Ready:        s.gateway.NotReady,
