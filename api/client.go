@@ -109,10 +109,24 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 	if err != nil {
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
-	c.authorize(req.Header)
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return c.do(req)
+}
+
+// get is send without a body, with headers of its own.
+func (c *Client) get(ctx context.Context, path string, headers func(http.Header)) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a request: %w", err)
+	}
+	headers(req.Header)
+	return c.do(req)
+}
+
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	c.authorize(req.Header)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("calling the gateway: %w", err)

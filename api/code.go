@@ -22,6 +22,7 @@ const (
 	CodeUnauthorized      Code = "unauthorized"
 	CodeScopeMissing      Code = "scope_missing"
 	CodeTooManyAttempts   Code = "too_many_attempts"
+	CodeTooManyStreams    Code = "too_many_streams"
 	CodeHostNotAllowed    Code = "host_not_allowed"
 	CodeCrossOrigin       Code = "cross_origin"
 	CodeNotFound          Code = "not_found"
@@ -65,6 +66,7 @@ var codes = map[Code]codeFacts{
 	CodeUnauthorized:      {http.StatusUnauthorized, "Send Authorization: Bearer with the token that `fleetline admin token` or `fleetline token add` shows."},
 	CodeScopeMissing:      {http.StatusForbidden, "Use a token with the scope that is named; `fleetline token add --scope SCOPE` makes one."},
 	CodeTooManyAttempts:   {http.StatusTooManyRequests, "Wait a minute, then call with a token that is valid; a valid token is never held up."},
+	CodeTooManyStreams:    {http.StatusTooManyRequests, "End a stream of events that nobody needs, or let one program pass them on."},
 	CodeHostNotAllowed:    {http.StatusForbidden, "Call the API by localhost or by the host name it is configured with."},
 	CodeCrossOrigin:       {http.StatusForbidden, "Call the API from a program, not from a page of another site."},
 	CodeNotFound:          {http.StatusNotFound, "The routes are listed in /openapi.json."},

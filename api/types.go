@@ -126,6 +126,38 @@ type MachinePage struct {
 	Next     string    `json:"next,omitempty" doc:"The cursor of the next page; absent on the last one. A page may be shorter than asked and still have a next one."`
 }
 
+// EventType is what happened.
+type EventType string
+
+// The types of events; more may come.
+const (
+	MachineEnrolled     EventType = "machine.enrolled"
+	MachineConnected    EventType = "machine.connected"
+	MachineDisconnected EventType = "machine.disconnected"
+	MachineDeleted      EventType = "machine.deleted"
+	// MachineCloneSuspected: two live sessions of one machine come from different boots.
+	MachineCloneSuspected EventType = "machine.clone_suspected"
+	// EventsLost says that events are missing here.
+	EventsLost EventType = "events.lost"
+)
+
+// Event is something that happened to a machine.
+type Event struct {
+	// ID is where to go on after this event; empty in one that is not stored.
+	ID        string    `json:"id,omitempty"`
+	Type      EventType `json:"type"`
+	Time      time.Time `json:"time"`
+	Node      string    `json:"node,omitempty" doc:"The gateway process that tells it."`
+	MachineID string    `json:"machineId,omitempty"`
+	AccountID string    `json:"accountId,omitempty"`
+	SessionID string    `json:"sessionId,omitempty"`
+	Address   string    `json:"address,omitempty" doc:"Where the machine connects from, as far as trusted proxies tell."`
+	Code      int       `json:"code,omitempty" doc:"Of a disconnection: the close code; 1006 if there was none."`
+	Reason    string    `json:"reason,omitempty"`
+	Position  uint64    `json:"position,omitempty" doc:"Of a disconnection: everything for the machine up to here had been handed to its socket."`
+	Lost      uint64    `json:"lost,omitempty" doc:"How many events are missing, at least."`
+}
+
 // Presence chooses machines by whether they are online.
 type Presence string
 

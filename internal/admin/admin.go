@@ -48,6 +48,8 @@ type Config struct {
 	Publisher    Publisher
 	// Tokens keeps the operators' tokens.
 	Tokens *broker.Shelf
+	// Events are what happened to machines.
+	Events *broker.Events
 
 	// Onlooker shows what the log hands out.
 	Onlooker Onlooker
@@ -82,7 +84,8 @@ func (c *Config) check() error {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
-		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil, "Onlooker": c.Onlooker == nil, "Counts": c.Counts == nil,
+		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil,
+		"Tokens": c.Tokens == nil, "Events": c.Events == nil, "Onlooker": c.Onlooker == nil, "Counts": c.Counts == nil,
 		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
 		"Metrics": c.Metrics == nil,
@@ -107,7 +110,8 @@ type Admin struct {
 	tokens   *tokenBook
 	failures *limit.Keyed[limit.Addr]
 	visits   *visits
-	history  history
+	hour     lastHour
+	watchers chan struct{} // a place for each stream of events
 	ids      requestIDs
 	metrics  *metrics
 	mux      *http.ServeMux
@@ -136,7 +140,8 @@ func New(cfg Config) (*Admin, error) {
 	}
 	a := &Admin{
 		cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), tokens: newTokenBook(cfg.Tokens, cfg.Logger),
-		failures: newFailures(), visits: newVisits(), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
+		failures: newFailures(), visits: newVisits(), watchers: make(chan struct{}, maxWatchers), ids: newRequestIDs(),
+		metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
 	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
@@ -153,6 +158,7 @@ func (a *Admin) routes() error {
 	a.messageRoutes(d)
 	a.deletionRoutes(d)
 	a.tokenRoutes(d)
+	a.eventRoutes(d)
 	a.frameRoutes(d)
 	a.statsRoutes(d)
 	a.operationRoutes(d)

@@ -84,12 +84,17 @@ func (d *door) hear() {
 func (d *door) serve(log *slog.Logger, bends []bend) {
 	d.t.Helper()
 	registry := prometheus.NewRegistry()
-	shelf, err := d.broker.OpenShelf(d.t.Context(), "tokens")
+	shelf, err := broker.OpenShelf(d.t.Context(), d.broker, "tokens")
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	events, err := broker.OpenEvents(d.t.Context(), d.broker)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(events.Close)
 	cfg := Config{
-		Token: testToken, Publisher: d.broker, Tokens: shelf,
+		Token: testToken, Publisher: d.broker, Tokens: shelf, Events: events,
 		Accounts: d.dir.Accounts(), AccountAdmin: d.dir.Accounts(), Machines: d.dir.Machines(), MachineAdmin: d.dir.Machines(),
 		Online: d.sessions, OnlineIDs: d.onlineIDs, Ready: d.reasons,
 		Deletions: Deletions{List: d.listHeld, Confirm: d.confirmHeld},

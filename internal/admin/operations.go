@@ -24,6 +24,7 @@ var scopes = map[string]api.Scope{
 	"stats":          api.ScopeRead,
 	"list-deletions": api.ScopeRead,
 	"metrics":        api.ScopeRead,
+	"events":         api.ScopeRead,
 	"publish":        api.ScopePublish,
 
 	"add-account":       api.ScopeAdmin,

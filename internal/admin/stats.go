@@ -21,8 +21,8 @@ type Counts struct {
 	Delivered, Admitted uint64
 }
 
-// history is this node's last hour, in samples.
-type history struct {
+// lastHour is this node's last hour, in samples.
+type lastHour struct {
 	// Owned by Run.
 	last   Counts
 	lastAt time.Time
@@ -33,7 +33,7 @@ type history struct {
 }
 
 // take adds a sample; the first only sets out.
-func (h *history) take(now time.Time, online int, c Counts) {
+func (h *lastHour) take(now time.Time, online int, c Counts) {
 	passed := now.Sub(h.lastAt).Seconds()
 	rate := func(now, before uint64) float64 { return float64(now-before) / passed }
 	s := api.Sample{Time: now.UTC().Truncate(time.Second), MachinesOnline: online}
@@ -50,7 +50,7 @@ func (h *history) take(now time.Time, online int, c Counts) {
 	h.samples = append(h.samples, s)
 }
 
-func (h *history) list() []api.Sample {
+func (h *lastHour) list() []api.Sample {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]api.Sample{}, h.samples...)
@@ -66,8 +66,8 @@ func (a *Admin) statsRoutes(d *document) {
 func (a *Admin) stats(context.Context, *nothing) (*answer[api.Stats], error) {
 	return &answer[api.Stats]{api.Stats{
 		Time: time.Now().UTC(), MachinesOnline: len(a.cfg.OnlineIDs()),
-		EverySeconds: int(sampleEvery / time.Second), Samples: a.history.list(),
+		EverySeconds: int(sampleEvery / time.Second), Samples: a.hour.list(),
 	}}, nil
 }
 
-func (a *Admin) sample(now time.Time) { a.history.take(now, len(a.cfg.OnlineIDs()), a.cfg.Counts()) }
+func (a *Admin) sample(now time.Time) { a.hour.take(now, len(a.cfg.OnlineIDs()), a.cfg.Counts()) }

@@ -22,7 +22,7 @@ type Shelf struct {
 const shelfBytes = 4 * mib
 
 // OpenShelf makes the shelf of this name, or opens it.
-func (b *Broker) OpenShelf(ctx context.Context, name string) (*Shelf, error) {
+func OpenShelf(ctx context.Context, b *Broker, name string) (*Shelf, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*apiTimeout)
 	defer cancel()
 	root := "fleetline." + name + "."

@@ -10,7 +10,7 @@ import (
 func TestAShelfKeepsItsRecordsAndRemovesThemAlsoWhenItIsFull(t *testing.T) {
 	c := testConfig(t.TempDir())
 	b := open(t, c)
-	s, err := b.OpenShelf(t.Context(), "things")
+	s, err := OpenShelf(t.Context(), b.Broker, "things")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestAShelfKeepsItsRecordsAndRemovesThemAlsoWhenItIsFull(t *testing.T) {
 	}
 	b.stop()
 	b = open(t, c)
-	if s, err = b.OpenShelf(t.Context(), "things"); err != nil {
+	if s, err = OpenShelf(t.Context(), b.Broker, "things"); err != nil {
 		t.Fatal(err)
 	}
 	if v, found, err := s.Get(t.Context(), "c >"); err != nil || !found || string(v) != "new c >" {

@@ -127,6 +127,8 @@ type Enrolment struct {
 type MachineAnswer struct {
 	Verdict Verdict
 	Machine Machine
+	// New tells that this enrolment has made the machine.
+	New bool
 }
 
 // Seen is news of a machine: when it was last connected, whether it is now and, if it sent any, its

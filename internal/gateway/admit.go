@@ -56,6 +56,7 @@ func (g *Gateway) admit(a *applicant, who identity) {
 	if !a.bare {
 		hello.Welcome = g.welcome(s, expires, epoch, after, recovered)
 	}
+	g.tellConnected(a.conn, s)
 	s.Start(prepare(hello), after, g.refreshTime(expires))
 	g.news(s, nil)
 	g.metrics.admitted.Inc()
@@ -139,13 +140,14 @@ func (g *Gateway) end(s *session.Session, b goodbye) {
 }
 
 // gone forgets a session whose connection has closed.
-func (g *Gateway) gone(s *session.Session, how socket.Closure) {
+func (g *Gateway) gone(c *conn, s *session.Session, how socket.Closure) {
 	g.hub.Leave(s)
 	g.news(s, nil)
 	code, reason := how.Code, how.Reason
 	if why, ended := s.Why(); ended {
 		code, reason = uint16(why.Code), why.Reason
 	}
+	g.tellGone(c, s, int(code), reason)
 	g.log.Info("machine gone", "machine", s.Identity().Machine, "session", s.ID(), "code", code, "reason", reason,
 		"byGateway", how.Local, "lasted", time.Since(s.Since()).Round(time.Millisecond))
 }

@@ -37,6 +37,7 @@ type conn struct {
 	stage   stage
 	session *session.Session
 	release func() // gives back the place among the unauthenticated
+	told    bool   // of the session's beginning, so that its end is told too
 }
 
 func (c *conn) live() *session.Session {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fleetline/fleetline/api"
 	"github.com/fleetline/fleetline/internal/broker"
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/session"
@@ -59,6 +60,8 @@ type Config struct {
 	Origins []string
 	// Registerer takes the gateway's metrics. nil: none.
 	Registerer prometheus.Registerer
+	// Tell hears what happens to machines, from many goroutines; it must not block. nil: nobody.
+	Tell func(api.Event)
 }
 
 // Gateway is the machines' door.
@@ -80,6 +83,7 @@ type Gateway struct {
 	revoker *revoker
 	seen    *seenBook
 	metrics *metrics
+	tell    func(api.Event)
 
 	progress  progress
 	draining  atomic.Bool
@@ -113,6 +117,10 @@ func New(c Config) (*Gateway, error) {
 		held:    newHeldSet(),
 		seen:    newSeenBook(),
 		metrics: newMetrics(),
+		tell:    c.Tell,
+	}
+	if g.tell == nil {
+		g.tell = func(api.Event) {}
 	}
 	g.prover = newProver(g)
 	g.revoker = newRevoker(c.Revocations, c.Machines.DeleteAll, c.Tokens.Life(), c.Logger)

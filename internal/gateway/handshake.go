@@ -34,7 +34,7 @@ func (g *Gateway) Closed(id socket.ID, how socket.Closure) {
 	s := c.session
 	c.mu.Unlock()
 	if s != nil {
-		g.gone(s, how)
+		g.gone(c, s, how)
 	}
 }
 

@@ -196,6 +196,7 @@ func (g *Gateway) tellDeleted(s subject, sessions []*session.Session, reported t
 	}
 	g.metrics.deletion.Observe(time.Since(reported).Seconds())
 	g.revoker.add(s, reported)
+	g.tellDeletion(s, sessions, reported)
 	g.log.Info("deleted", "kind", s.kind.String(), "id", s.id, "sessions", len(sessions))
 }
 

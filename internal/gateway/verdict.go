@@ -144,6 +144,9 @@ func (g *Gateway) admitEnrolled(as []*applicant, wanted []directory.Enrolment, a
 		m := answers[i].Machine
 		switch answers[i].Verdict {
 		case directory.Found:
+			if answers[i].New {
+				g.tellEnrolled(a, m)
+			}
 			g.admit(a, identity{machine: m.ID, account: m.AccountID, key: wanted[i].Digest, isDefault: m.Default})
 		case directory.Deleted:
 			g.refuseFor(a, g.deletion(m))

@@ -86,6 +86,9 @@ func (s *Server) Close() error {
 			s.books.close()
 			s.own.Close()
 		}
+		if s.events != nil {
+			s.events.Close()
+		}
 		if s.broker != nil {
 			errs = append(errs, s.removeAddr(), s.broker.Close())
 		}

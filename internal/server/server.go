@@ -32,6 +32,7 @@ type Server struct {
 	log        *slog.Logger
 	registry   *prometheus.Registry
 	broker     *broker.Broker
+	events     *broker.Events
 	own        *embedded.Directory // keeps the machines, at least, unless there is a table for them
 	books      books
 	gateway    *gateway.Gateway
@@ -86,6 +87,9 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		Logger:     s.log,
 		Registerer: s.registry,
 	})
+	if err == nil {
+		s.events, err = broker.OpenEvents(ctx, s.broker)
+	}
 	return err
 }
 
@@ -145,6 +149,7 @@ func (s *Server) openGateway(context.Context) error {
 		TrustedProxies: proxies,
 		Origins:        s.config.Origins,
 		Registerer:     s.registry,
+		Tell:           s.events.Tell,
 	})
 	if err == nil {
 		s.hub.Store(s.gateway.Hub())
@@ -181,7 +186,7 @@ func (s *Server) openDoors(ctx context.Context) (err error) {
 
 func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 	hub := s.gateway.Hub()
-	tokens, err := s.broker.OpenShelf(ctx, "tokens")
+	tokens, err := broker.OpenShelf(ctx, s.broker, "tokens")
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +200,7 @@ func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 		Tokens:       tokens,
 		Onlooker:     s.broker,
 		Counts:       s.counts,
+		Events:       s.events,
 		Online:       hub.Count,
 		OnlineIDs:    hub.Machines,
 		Ready:        s.gateway.NotReady,

@@ -71,6 +71,14 @@ func (s *Session) Since() time.Time { return s.hub.wheel.start.Add(s.since) }
 // ID names the session for people and logs.
 func (s *Session) ID() string { return sessionID(s.number) }
 
+// State is the session's delivery state: everything for it up to position has been handed to its
+// socket, and whether it is behind the log.
+func (s *Session) State() (position uint64, behind bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pos, s.behind
+}
+
 // Start hands over hello, the first frame, and brings the session to the head from position after.
 // A fresh token is due at refresh; zero means never.
 func (s *Session) Start(hello socket.Prepared, after uint64, refresh time.Time) {

@@ -34,11 +34,20 @@ export const get = (path, signal) => call('GET', path, undefined, signal);
 // pathOf fills a path with ids, which may hold anything.
 export const pathOf = (strings, ...ids) => strings.reduce((path, part, i) => path + encodeURIComponent(ids[i - 1]) + part);
 
-// watch follows a stream of server-sent events until the signal; the browser reconnects by itself.
+// watch follows a stream of server-sent events until the signal. A hidden page lets go of it: a browser
+// opens few connections to one place, for all its tabs together.
 export function watch(path, types, handle, signal) {
-  const source = new EventSource(path);
-  for (const type of types) source.addEventListener(type, (event) => handle(JSON.parse(event.data), event));
-  signal.addEventListener('abort', () => source.close());
+  let source = null;
+  const follow = () => {
+    source?.close();
+    source = null;
+    if (document.hidden || signal.aborted) return;
+    source = new EventSource(path);
+    for (const type of types) source.addEventListener(type, (event) => handle(JSON.parse(event.data), event));
+  };
+  document.addEventListener('visibilitychange', follow, { signal });
+  signal.addEventListener('abort', follow);
+  follow();
 }
 
 export const eventTypes = [

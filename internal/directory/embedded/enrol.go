@@ -30,13 +30,15 @@ type roll struct {
 	open       []int // those without an answer yet
 	isSynced   bool  // memory has caught up since the call
 	isFull     bool  // nothing new may be stored
+	// made are the ids that new machines were to get; one that is answered was stored.
+	made map[string]bool
 }
 
 // Enrol finds or makes the machine of each enrolment, in order. Each round decides from memory and
 // writes what has to be written; whoever lost to another writer decides again from what that one
 // wrote.
 func (m *Machines) Enrol(ctx context.Context, es []directory.Enrolment) []directory.MachineAnswer {
-	r := &roll{enrolments: es, answers: make([]directory.MachineAnswer, len(es)), open: make([]int, len(es))}
+	r := &roll{enrolments: es, answers: make([]directory.MachineAnswer, len(es)), open: make([]int, len(es)), made: make(map[string]bool)}
 	if !m.bucket.isLive() {
 		return r.answers
 	}
@@ -81,12 +83,17 @@ func (m *Machines) decideAll(r *roll) (writes map[string]decision, mustSync bool
 			}
 			if _, taken := writes[d.next.key()]; !taken {
 				writes[d.next.key()] = d
+				if d.isNew {
+					r.made[d.next.Lives[len(d.next.Lives)-1].ID] = true
+				}
 			}
 		case d.answer.Verdict == directory.Deleted && !r.isSynced:
 			r.open = append(r.open, i) // it may have been readmitted elsewhere
 			mustSync = true
 		default:
 			r.answers[i] = d.answer
+			r.answers[i].New = r.made[d.answer.Machine.ID]
+			delete(r.made, d.answer.Machine.ID) // the first of several that ask for it has made it
 		}
 	}
 	return writes, mustSync

@@ -59,6 +59,7 @@ func (m *Machines) Enrol(ctx context.Context, es []directory.Enrolment) []direct
 		})
 	})
 	for i, e := range es {
+		answers[i].New = answers[i].Verdict == directory.Found && answers[i].Machine.ID == asked[i].NewID
 		if !Storable(e.AccountID) {
 			answers[i] = directory.MachineAnswer{} // asked under another name: nobody has such an id
 		}

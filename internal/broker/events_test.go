@@ -1,0 +1,192 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fleetline/fleetline/api"
+)
+
+func openEvents(t *testing.T, b *Broker) *Events {
+	t.Helper()
+	e, err := OpenEvents(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func connected(machine string) api.Event {
+	return api.Event{Type: api.MachineConnected, Time: time.Now().UTC(), MachineID: machine}
+}
+
+// readEvents reads n events after an id.
+func readEvents(t *testing.T, e *Events, id string, n int) []api.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := e.After(ctx, id)
+	if err != nil {
+		t.Fatalf("after %q: %v", id, err)
+	}
+	var all []api.Event
+	for len(all) < n {
+		found, err := r.Next(ctx)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("after %q: %d of %d events and %v", id, len(all), n, err)
+		}
+		all = append(all, found...)
+	}
+	return all
+}
+
+func TestEventsAreReadFromAnyIDAndOutliveARestart(t *testing.T) {
+	c := testConfig(t.TempDir())
+	b := open(t, c)
+	e := openEvents(t, b.Broker)
+	const n = 500
+	for i := range n {
+		e.Tell(connected(fmt.Sprintf("mch_%d", i%7)))
+	}
+	e.Close() // stores what waits
+	b.stop()
+	b = open(t, c)
+	e = openEvents(t, b.Broker)
+	defer e.Close()
+	all := readEvents(t, e, "0", n)
+	if len(all) != n {
+		t.Fatalf("got %d events, want %d", len(all), n)
+	}
+	last := map[string]time.Time{}
+	for _, ev := range all {
+		if ev.Time.Before(last[ev.MachineID]) {
+			t.Fatalf("events of %s are out of order", ev.MachineID)
+		}
+		last[ev.MachineID] = ev.Time
+	}
+	for i := 0; i < n-1; i += 37 {
+		if got := readEvents(t, e, all[i].ID, n-i-1); got[0].ID != all[i+1].ID || len(got) != n-i-1 {
+			t.Errorf("after event %d: %d events from %s on, want %d from %s on", i, len(got), got[0].ID, n-i-1, all[i+1].ID)
+		}
+	}
+	r, err := e.After(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Tell(connected("mch_new"))
+	if found, err := r.Next(t.Context()); err != nil || len(found) != 1 || found[0].MachineID != "mch_new" {
+		t.Errorf("without an id only what is new comes: %v, %v", found, err)
+	}
+	for _, id := range []string{"x", "1", "1.1", "-", "1.-1-ff", "0.0-ff", "1.0-x"} {
+		if _, err := e.After(t.Context(), id); err != ErrEventID {
+			t.Errorf("id %q: got %v", id, err)
+		}
+	}
+}
+
+func TestTellingNeverWaitsAndWhatIsLostIsCounted(t *testing.T) {
+	b := open(t, testConfig(t.TempDir()))
+	e := openEvents(t, b.Broker)
+	defer e.Close()
+	const n = 3 * eventQueue
+	for i := range n {
+		e.Tell(connected(fmt.Sprintf("mch_%d", i)))
+	}
+	var got, lost uint64
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r, err := e.After(ctx, "0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got+lost < n {
+		found, err := r.Next(ctx)
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("%d events came, %d were told lost, of %d; %v", got, lost, n, err)
+		}
+		for _, ev := range found {
+			lost += ev.Lost
+			if ev.Type != api.EventsLost {
+				got++
+			}
+		}
+	}
+	if got+lost != n || lost == 0 || lost != uint64(e.lost.Load()) {
+		t.Errorf("%d events came, %d were told lost and %d counted, of %d", got, lost, e.lost.Load(), n)
+	}
+}
+
+func TestEventsThatAreGoneAndAnotherHistoryAreTold(t *testing.T) {
+	b := open(t, testConfig(t.TempDir()))
+	e := openEvents(t, b.Broker)
+	defer e.Close()
+	var ids []string
+	for i := range 4 {
+		e.Tell(connected(fmt.Sprint("mch_", i)))
+		ids = append(ids, readEvents(t, e, "0", i+1)[i].ID)
+	}
+	s, err := b.engine.js.Stream(t.Context(), eventStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context(), jetstream.WithPurgeSequence(4)); err != nil {
+		t.Fatal(err)
+	}
+	got := readEvents(t, e, ids[0], 2)
+	if got[0].Type != api.EventsLost || got[0].Lost != 2 || got[0].ID != "" || got[1].ID != ids[3] {
+		t.Errorf("two events are gone, got %+v", got)
+	}
+	// The same position in another history: the record there was stored at another time.
+	elsewhere, _, _ := strings.Cut(ids[3], "-")
+	got = readEvents(t, e, fmt.Sprintf("%s-%x", elsewhere, time.Now().Add(-time.Hour).UnixNano()), 2)
+	if got[0].Type != api.EventsLost || got[1].ID != ids[3] {
+		t.Errorf("an id of another history, got %+v", got)
+	}
+}
+
+func TestADeletionThatSeveralNodesTellIsOneEvent(t *testing.T) {
+	b := open(t, testConfig(t.TempDir()))
+	one, other := openEvents(t, b.Broker), openEvents(t, b.Broker)
+	defer one.Close()
+	defer other.Close()
+	at := time.Now().UTC().Truncate(time.Minute)
+	for _, e := range []*Events{one, other} {
+		e.Tell(connected("mch_a"))
+		e.Tell(api.Event{Type: api.MachineDeleted, Time: at, MachineID: "mch_a"})
+		readEvents(t, e, "0", 2) // stored, before the next tells
+	}
+	one.Tell(connected("mch_b"))
+	deaths := 0
+	for _, ev := range readEvents(t, one, "0", 4) {
+		if ev.Type == api.MachineDeleted {
+			deaths++
+		}
+	}
+	if deaths != 1 {
+		t.Errorf("the deletion is told %d times", deaths)
+	}
+	found, since, err := one.OfMachine(t.Context(), "mch_a")
+	if err != nil || len(found) != 3 || since.IsZero() {
+		t.Errorf("of the machine: %+v since %v, %v", found, since, err)
+	}
+}
+
+// BenchmarkTell is what an event costs, its storing included.
+func BenchmarkTell(b *testing.B) {
+	h := open(b, testConfig(b.TempDir()))
+	e, err := OpenEvents(b.Context(), h.Broker)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ev := connected("")
+	for i := range b.N {
+		ev.MachineID = fmt.Sprintf("mch_%d", i%15000)
+		e.Tell(ev)
+	}
+	e.Close()
+}
