@@ -50,8 +50,9 @@ func (id *identity) auth(at Position) wire.Auth {
 		a.APIKey = id.key
 	}
 	if id.enrol {
-		info := fillInfo(id.cfg.Machine)
+		info := id.cfg.Machine
 		info.HWID = state.HWID
+		info = fillInfo(info)
 		a.Machine = &info
 	}
 	if !at.IsZero() {

@@ -126,11 +126,14 @@ func TestAStateDoesNotPrintItsKey(t *testing.T) {
 
 func TestTheSystemIsDescribed(t *testing.T) {
 	got := fillInfo(MachineInfo{})
-	if got.Hostname == "" || got.OS != runtime.GOOS || got.Arch != runtime.GOARCH || got.CPUCores == 0 || got.RAMBytes < 1<<20 || got.HWID != "" {
+	if got.Hostname == "" || got.OS != runtime.GOOS || got.Arch != runtime.GOARCH || got.CPUCores == 0 || got.RAMBytes < 1<<20 || got.HWID != "" || got.BootID == "" {
 		t.Errorf("got %+v", got)
 	}
-	said := MachineInfo{Hostname: "h", OS: "o", Arch: "a", CPUCores: 1, RAMBytes: 2, HWID: "w", Version: "v"}
+	said := MachineInfo{Hostname: "h", OS: "o", Arch: "a", CPUCores: 1, RAMBytes: 2, HWID: "w", Version: "v", BootID: "b"}
 	if got := fillInfo(said); got != said {
 		t.Errorf("what was said became %+v", got)
+	}
+	if one, other := fillInfo(MachineInfo{HWID: "a"}), fillInfo(MachineInfo{HWID: "b"}); one.BootID == other.BootID || one != fillInfo(MachineInfo{HWID: "a"}) {
+		t.Errorf("the boot id is %s and %s", one.BootID, other.BootID)
 	}
 }

@@ -101,6 +101,13 @@ func (c *Client) Machine(ctx context.Context, id string) (Machine, error) {
 	return m, err
 }
 
+// Why says how a machine stands, also one that was deleted.
+func (c *Client) Why(ctx context.Context, id string) (Why, error) {
+	var w Why
+	err := c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(id)+"/why", nil, &w)
+	return w, err
+}
+
 // DeleteMachine deletes a machine for good and ends its sessions. Deleting it again is no error.
 func (c *Client) DeleteMachine(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(id), nil, nil)

@@ -118,6 +118,7 @@ type Machine struct {
 	Version    string    `json:"version,omitempty"`
 	EnrolledAt time.Time `json:"enrolledAt,omitzero"`
 	LastSeenAt time.Time `json:"lastSeenAt,omitzero"`
+	Why        *Why      `json:"why,omitempty" doc:"Only in the answer for one machine; /why has it for deleted machines too."`
 }
 
 // MachinePage is one page of machines, in order of id.
@@ -156,6 +157,59 @@ type Event struct {
 	Reason    string    `json:"reason,omitempty"`
 	Position  uint64    `json:"position,omitempty" doc:"Of a disconnection: everything for the machine up to here had been handed to its socket."`
 	Lost      uint64    `json:"lost,omitempty" doc:"How many events are missing, at least."`
+}
+
+// Standing is how a machine stands with the gateway.
+type Standing string
+
+// The values of Standing.
+const (
+	StandingOnline  Standing = "online"
+	StandingOffline Standing = "offline"
+	// StandingHeld: its deletion, or its account's, waits for proof or for an operator.
+	StandingHeld    Standing = "held"
+	StandingDeleted Standing = "deleted"
+)
+
+// Why says how a machine stands, and how that came about.
+type Why struct {
+	MachineID string   `json:"machineId"`
+	AccountID string   `json:"accountId"`
+	Standing  Standing `json:"standing" enum:"online,offline,held,deleted"`
+	Because   string   `json:"because" doc:"The same in a sentence, for people."`
+	// DeletedAt is zero while the machine exists.
+	DeletedAt      time.Time     `json:"deletedAt,omitzero"`
+	Held           *HeldDeletion `json:"held,omitempty"`
+	CloneSuspected bool          `json:"cloneSuspected" doc:"It is here twice, from different boots."`
+	Sessions       []LiveSession `json:"sessions" doc:"Those on this node, the oldest first."`
+	Ends           []SessionEnd  `json:"ends" doc:"Its last sessions that ended, at most ten, the newest first."`
+	KeptSince      time.Time     `json:"keptSince,omitzero" doc:"Ends before this time are not known any more."`
+	LastSeenAt     time.Time     `json:"lastSeenAt,omitzero"`
+	Position       uint64        `json:"position,omitempty" doc:"Everything for it up to here has been handed to a socket of its; absent if that is not known."`
+	Waiting        int           `json:"waiting" doc:"How many stored messages lie behind that position."`
+	MoreWaiting    bool          `json:"moreWaiting" doc:"There are more than were counted."`
+}
+
+// LiveSession is one live connection of a machine.
+type LiveSession struct {
+	ID       string    `json:"id"`
+	Node     string    `json:"node"`
+	Address  string    `json:"address,omitempty"`
+	Since    time.Time `json:"since"`
+	Position uint64    `json:"position"`
+	Behind   bool      `json:"behind" doc:"It reads what it has missed, or does not take what it is sent."`
+	Bare     bool      `json:"bare" doc:"The client announced no version of the protocol."`
+}
+
+// SessionEnd is how a session ended.
+type SessionEnd struct {
+	Time      time.Time `json:"time"`
+	SessionID string    `json:"sessionId"`
+	Node      string    `json:"node"`
+	Address   string    `json:"address,omitempty"`
+	Code      int       `json:"code" doc:"The close code; 1006 if there was none."`
+	Reason    string    `json:"reason,omitempty"`
+	Position  uint64    `json:"position,omitempty"`
 }
 
 // Presence chooses machines by whether they are online.

@@ -31,6 +31,9 @@ type MachineInfo struct {
 	RAMBytes uint64 `json:"ramBytes,omitempty"`
 	HWID     string `json:"hwid,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// BootID differs between two machines that run at once under one identity, and stays the same
+	// while one runs.
+	BootID string `json:"bootId,omitempty"`
 }
 
 // Pong answers a ping. Seq, if sent, is the position the client has processed.
@@ -172,5 +175,6 @@ func (r *reader) info() MachineInfo {
 		RAMBytes: r.integer("ramBytes"),
 		HWID:     r.text("hwid", MaxField),
 		Version:  r.text("version", MaxField),
+		BootID:   r.text("bootId", MaxField),
 	}
 }

@@ -36,6 +36,7 @@ type cli struct {
 	Doctor    doctorCmd    `cmd:"" help:"Try the settings out and say what is wrong and what to do."`
 	Deletions deletionsCmd `cmd:"" help:"Deletions that wait for proof or for your word."`
 	Publish   publishCmd   `cmd:"" help:"Send a message to a machine, to an account's machines or to all."`
+	Why       whyCmd       `cmd:"" help:"Say how a machine stands, and why."`
 	Events    eventsCmd    `cmd:"" help:"Show what happens to machines as it happens."`
 	Token     tokenCmd     `cmd:"" help:"Tokens of the operators' API, each for some uses."`
 	Cert      certCmd      `cmd:"" help:"Make a self-signed certificate and its key."`

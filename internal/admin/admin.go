@@ -58,6 +58,9 @@ type Config struct {
 
 	// Online counts the sessions a machine has now.
 	Online func(machineID string) int
+	// Look is what this node knows of a machine of an account: it sets Sessions, Held, CloneSuspected and,
+	// in Because, that a deletion was reported.
+	Look func(machineID, accountID string) api.Why
 	// OnlineIDs lists the machines that have a session now, in any order.
 	OnlineIDs func() []string
 	// Ready says why the gateway should not be given work; nothing means that it should.
@@ -86,7 +89,7 @@ func (c *Config) check() error {
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
 		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil,
 		"Tokens": c.Tokens == nil, "Events": c.Events == nil, "Onlooker": c.Onlooker == nil, "Counts": c.Counts == nil,
-		"Online": c.Online == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
+		"Online": c.Online == nil, "Look": c.Look == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
 		"Metrics": c.Metrics == nil,
 	} {
@@ -155,6 +158,7 @@ func (a *Admin) routes() error {
 	d := newDocument(humago.New(a.mux, humaConfig()))
 	a.accountRoutes(d)
 	a.machineRoutes(d)
+	a.whyRoutes(d)
 	a.messageRoutes(d)
 	a.deletionRoutes(d)
 	a.tokenRoutes(d)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -96,7 +97,7 @@ func (d *door) serve(log *slog.Logger, bends []bend) {
 	cfg := Config{
 		Token: testToken, Publisher: d.broker, Tokens: shelf, Events: events,
 		Accounts: d.dir.Accounts(), AccountAdmin: d.dir.Accounts(), Machines: d.dir.Machines(), MachineAdmin: d.dir.Machines(),
-		Online: d.sessions, OnlineIDs: d.onlineIDs, Ready: d.reasons,
+		Online: d.sessions, Look: d.look, OnlineIDs: d.onlineIDs, Ready: d.reasons,
 		Deletions: Deletions{List: d.listHeld, Confirm: d.confirmHeld},
 		Directory: func() api.DirectoryHealth {
 			return api.DirectoryHealth{Accounts: "live", Machines: "polling, because of a test"}
@@ -146,6 +147,19 @@ func (d *door) sessions(id string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.online[id]
+}
+
+func (d *door) look(machine, account string) api.Why {
+	w := api.Why{Sessions: []api.LiveSession{}}
+	for range d.sessions(machine) {
+		w.Sessions = append(w.Sessions, api.LiveSession{ID: "ses_x", Since: time.Now()})
+	}
+	for _, h := range d.listHeld() {
+		if h.ID == machine || h.ID == account {
+			w.Held = &h
+		}
+	}
+	return w
 }
 
 func (d *door) onlineIDs() (ids []string) {

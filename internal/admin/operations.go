@@ -19,6 +19,7 @@ var scopes = map[string]api.Scope{
 	"list-accounts":  api.ScopeRead,
 	"list-machines":  api.ScopeRead,
 	"get-machine":    api.ScopeRead,
+	"why":            api.ScopeRead,
 	"history":        api.ScopeRead,
 	"frames":         api.ScopeRead,
 	"stats":          api.ScopeRead,

@@ -58,6 +58,7 @@ func (g *Gateway) admit(a *applicant, who identity) {
 	}
 	g.tellConnected(a.conn, s)
 	s.Start(prepare(hello), after, g.refreshTime(expires))
+	g.compareBoots(a, s, who.isDefault)
 	g.news(s, nil)
 	g.metrics.admitted.Inc()
 	g.log.Info("machine connected", "machine", who.machine, "account", who.account, "session", s.ID(), "addr", a.conn.peer.Addr, "token", a.hasToken())
@@ -81,7 +82,7 @@ func (g *Gateway) register(a *applicant, who identity) (*session.Session, error)
 	if err != nil {
 		return nil, err
 	}
-	c.stage, c.session = admitted, s
+	c.stage, c.session, c.boot = admitted, s, bootOf(a)
 	c.shared = who.isDefault
 	c.leaveWaitingLocked()
 	return s, nil

@@ -38,6 +38,7 @@ type conn struct {
 	session *session.Session
 	release func() // gives back the place among the unauthenticated
 	told    bool   // of the session's beginning, so that its end is told too
+	boot    uint64 // of the machine, as it says; 0: it does not
 }
 
 func (c *conn) live() *session.Session {

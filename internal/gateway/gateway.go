@@ -82,6 +82,7 @@ type Gateway struct {
 	prover  *prover
 	revoker *revoker
 	seen    *seenBook
+	clones  *cloneBook
 	metrics *metrics
 	tell    func(api.Event)
 
@@ -136,6 +137,7 @@ func New(c Config) (*Gateway, error) {
 		Registerer: c.Registerer,
 	}, c.Log.Last())
 	if err == nil {
+		g.clones = newCloneBook(g.hub.Heartbeat())
 		err = g.metrics.register(c.Registerer, g)
 	}
 	if err != nil {
@@ -262,6 +264,7 @@ func (g *Gateway) keepTime(ctx context.Context) {
 			if now.Sub(flushed) >= seenEvery {
 				flushed = now
 				g.seen.flush(ctx, g)
+				g.tellClones(now)
 				g.refused.forget(now)
 				g.held.forget(now)
 			}

@@ -134,6 +134,7 @@ func (a *applicant) info() *directory.MachineInfo {
 		return nil
 	}
 	info := directory.MachineInfo(*a.auth.Machine)
+	info.BootID = "" // it is of this run, and the directory keeps what lasts
 	return &info
 }
 

@@ -41,7 +41,10 @@ func (m *metrics) register(r prometheus.Registerer, g *Gateway) error {
 	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "fleetline_gateway_deletions_held", Help: "Deletions that wait for proof or for an operator."},
 		func() float64 { return float64(len(g.Held())) })
-	collectors := []prometheus.Collector{m.admitted, m.refused, m.ended, m.overRate, m.deletion, m.batches, pending, held}
+	clones := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fleetline_gateway_clones_suspected", Help: "Machines with live sessions from different boots."},
+		func() float64 { return float64(g.clones.count()) })
+	collectors := []prometheus.Collector{clones, m.admitted, m.refused, m.ended, m.overRate, m.deletion, m.batches, pending, held}
 	for _, kind := range []subjectKind{machineSubject, accountSubject} {
 		collectors = append(collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fleetline_gateway_directory_live", Help: "Whether changes of the directory flow (1) or it is polled alone (0).",

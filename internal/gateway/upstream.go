@@ -42,6 +42,7 @@ func (g *Gateway) upstream(c *conn, s *session.Session, payload []byte) {
 		g.answer(s, wire.CodeAlreadyAuthenticated, "This session is authenticated already.", 0)
 	case wire.SystemInfo:
 		info := directory.MachineInfo(f.Machine)
+		info.BootID = ""
 		g.news(s, &info)
 	case wire.Unserved:
 		g.answer(s, wire.CodeUnsupported, "This gateway does not take "+f.Type+" from machines yet.", 0)

@@ -16,6 +16,22 @@ func (s *Server) heldDeletions() []api.HeldDeletion {
 	return list
 }
 
+// look shows operators what the gateway knows of a machine.
+func (s *Server) look(machine, account string) api.Why {
+	l := s.gateway.Look(machine, account)
+	w := api.Why{Sessions: l.Sessions, CloneSuspected: l.CloneSuspected}
+	for i := range w.Sessions {
+		w.Sessions[i].Node = s.events.Node()
+	}
+	if h := l.Held; h != nil {
+		w.Held = &api.HeldDeletion{Kind: h.Kind, ID: h.ID, Since: h.Since.UTC(), Why: h.Why}
+	}
+	if l.Refused {
+		w.Because = "its deletion was reported, and its tokens are refused"
+	}
+	return w
+}
+
 func (s *Server) confirmDeletions(ctx context.Context, choose func(id string) bool) api.ConfirmedDeletions {
 	done := s.gateway.Confirm(ctx, func(h gateway.Held) bool { return choose(h.ID) })
 	return api.ConfirmedDeletions{Deleted: done.Deleted, Present: done.Present, Unavailable: done.Unavailable}

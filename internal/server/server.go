@@ -202,6 +202,7 @@ func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 		Counts:       s.counts,
 		Events:       s.events,
 		Online:       hub.Count,
+		Look:         s.look,
 		OnlineIDs:    hub.Machines,
 		Ready:        s.gateway.NotReady,
 		Deletions:    admin.Deletions{List: s.heldDeletions, Confirm: s.confirmDeletions},

@@ -51,6 +51,9 @@ func openBrowser(t *testing.T, server, language, scheme string, width, height in
 		t.Fatalf("starting the browser: %v", err)
 	}
 	command(b, network.Enable, network.EnableParams{})
+	command(b, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{
+		UserAgent: ask[string](b, `navigator.userAgent`), AcceptLanguage: language,
+	})
 	command(b, emulation.SetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: language})
 	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600,

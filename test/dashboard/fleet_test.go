@@ -91,6 +91,10 @@ func (f *fleet) read(i int) {
 		if err != nil {
 			return
 		}
+		if strings.HasPrefix(string(text), `{"type":"ping"`) {
+			_ = f.links[i].Write(context.Background(), websocket.MessageText, []byte(`{"type":"pong"}`))
+			continue
+		}
 		select {
 		case <-f.last[i]:
 		default:

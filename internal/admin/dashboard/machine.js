@@ -50,7 +50,7 @@ function gone(main, name) {
 function warnings({ why }) {
   return [
     why?.cloneSuspected ? h('div.note.warn', {}, t('clone')) : null,
-    why?.held ? h('div.note.warn', {}, t('held', { reason: why.held })) : null,
+    why?.held ? h('div.note.warn', {}, t('held', { reason: why.held.why })) : null,
   ];
 }
 
@@ -58,7 +58,7 @@ function factsOf(m) {
   const hardware = [m.cpuCores ? count(m.cpuCores) : '', m.ramBytes ? bytes(m.ramBytes) : ''].filter(Boolean).join(' · ');
   const sessions = (m.why?.sessions ?? []).map((session) =>
     h('div', {}, h('code', {}, session.address || session.id), h('span.soft', {}, ' ' + t('since', { time: when(session.since) }))));
-  const waiting = m.why?.waiting ? h('span.soft', {}, ' · ' + t('waiting', { n: count(m.why.waiting) })) : null;
+  const waiting = m.why?.waiting ? h('span.soft', {}, ' · ' + t('waiting', { n: count(m.why.waiting) + (m.why.moreWaiting ? '+' : '') })) : null;
   return h('dl.facts', {},
     fact('ID', h('code', {}, m.id)),
     fact(t('account'), h('code', {}, m.accountId), m.default ? h('div.soft', {}, t('defaultMachine')) : null),
