@@ -20,8 +20,9 @@ export function chart({ series, names, from, format, time }) {
   const picture = s('svg.chart', { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': names.join(', ') }, rules, lines);
   const last = (k) => format(series[k].at(-1) ?? 0);
   return h('div', {},
-    h('div.row.soft', { style: 'justify-content: space-between; font-size: .8rem' }, h('span', {}, format(top)), h('span', {}, time(from))),
+    h('div.scale', {}, format(top)),
     picture,
+    h('div.scale', {}, h('span', {}, time(from)), h('span', {}, time(Date.now()))),
     h('div.legend', {}, names.map((name, k) => h('span', {}, h(`i.series${k}`), `${name}: ${last(k)}`))));
 }
 

@@ -13,7 +13,7 @@ export const words = {
   machinesOnline: ['Machines online', '在线机器'],
   messagesPerSecond: ['Messages per second', '每秒消息数'],
   authsPerSecond: ['Authentications per second', '每秒认证数'],
-  directory: ['Deletions are noticed by', '删除的感知方式'],
+  directory: ['Directory', '目录'],
   lastHour: ['The last hour', '最近一小时'],
   ofThisNode: ['This gateway process, since it started.', '仅本网关进程,自启动起。'],
   recent: ['What happens', '动态'],
