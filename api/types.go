@@ -118,6 +118,7 @@ type Machine struct {
 	Version    string    `json:"version,omitempty"`
 	EnrolledAt time.Time `json:"enrolledAt,omitzero"`
 	LastSeenAt time.Time `json:"lastSeenAt,omitzero"`
+	Why        *Why      `json:"why,omitempty" doc:"Only in the answer for one machine; /why has it for deleted machines too."`
 }
 
 // MachinePage is one page of machines, in order of id.
@@ -332,4 +333,20 @@ type History struct {
 	Epoch    string          `json:"epoch" doc:"The life of the log that the positions count in."`
 	Messages []StoredMessage `json:"messages"`
 	Next     uint64          `json:"next,omitempty" doc:"Ask again after this position for what follows; absent when this was all."`
+}
+
+// Stats is what goes on on one node.
+type Stats struct {
+	Time           time.Time `json:"time"`
+	MachinesOnline int       `json:"machinesOnline"`
+	EverySeconds   int       `json:"everySeconds" doc:"The time between two samples."`
+	Samples        []Sample  `json:"samples" doc:"The last hour, as far as the node has been up; the oldest comes first."`
+}
+
+// Sample is one moment of a node.
+type Sample struct {
+	Time              time.Time `json:"time"`
+	MachinesOnline    int       `json:"machinesOnline"`
+	MessagesPerSecond float64   `json:"messagesPerSecond" doc:"Messages handed to sockets since the sample before."`
+	AuthsPerSecond    float64   `json:"authsPerSecond" doc:"Machines let in since the sample before."`
 }

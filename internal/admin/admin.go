@@ -52,6 +52,11 @@ type Config struct {
 	// Events are what happened to machines.
 	Events *broker.Events
 
+	// Onlooker shows what the log hands out.
+	Onlooker Onlooker
+	// Counts are what the node has counted.
+	Counts func() Counts
+
 	// Online counts the sessions a machine has now.
 	Online func(machineID string) int
 	// Look is what this node knows of a machine of an account: it sets Sessions, Held, CloneSuspected and,
@@ -85,7 +90,8 @@ func (c *Config) check() error {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Token": c.Token == "", "Accounts": c.Accounts == nil, "AccountAdmin": c.AccountAdmin == nil,
-		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil, "Tokens": c.Tokens == nil, "Events": c.Events == nil,
+		"Machines": c.Machines == nil, "MachineAdmin": c.MachineAdmin == nil, "Publisher": c.Publisher == nil,
+		"Tokens": c.Tokens == nil, "Events": c.Events == nil, "Onlooker": c.Onlooker == nil, "Counts": c.Counts == nil,
 		"Online": c.Online == nil, "Look": c.Look == nil, "OnlineIDs": c.OnlineIDs == nil, "Ready": c.Ready == nil,
 		"Deletions.List": c.Deletions.List == nil, "Deletions.Confirm": c.Deletions.Confirm == nil, "Directory": c.Directory == nil,
 		"Metrics": c.Metrics == nil, "Backup": c.Backup == nil,
@@ -109,6 +115,8 @@ type Admin struct {
 	guard    guard
 	tokens   *tokenBook
 	failures *limit.Keyed[limit.Addr]
+	visits   *visits
+	hour     lastHour
 	watchers chan struct{} // a place for each stream of events
 	ids      requestIDs
 	metrics  *metrics
@@ -138,7 +146,8 @@ func New(cfg Config) (*Admin, error) {
 	}
 	a := &Admin{
 		cfg: cfg, log: cfg.Logger, guard: newGuard(cfg.Token, cfg.Hosts), tokens: newTokenBook(cfg.Tokens, cfg.Logger),
-		failures: newFailures(), watchers: make(chan struct{}, maxWatchers), ids: newRequestIDs(), metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
+		failures: newFailures(), visits: newVisits(), watchers: make(chan struct{}, maxWatchers), ids: newRequestIDs(),
+		metrics: m, mux: http.NewServeMux(), needed: make(map[string]api.Scope),
 	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	if err := a.routes(); err != nil {
@@ -158,7 +167,10 @@ func (a *Admin) routes() error {
 	a.tokenRoutes(d)
 	a.eventRoutes(d)
 	a.backupRoutes(d)
+	a.frameRoutes(d)
+	a.statsRoutes(d)
 	a.operationRoutes(d)
+	a.dashboardRoutes()
 	a.mux.HandleFunc("/", a.noRoute)
 	var err error
 	a.openAPI, err = d.finish()
@@ -193,8 +205,13 @@ func humaConfig() huma.Config {
 func (a *Admin) Run(ctx context.Context) {
 	tick := time.NewTicker(usedEvery)
 	defer tick.Stop()
+	samples := time.NewTicker(sampleEvery)
+	defer samples.Stop()
+	a.sample(time.Now())
 	for {
 		select {
+		case now := <-samples.C:
+			a.sample(now)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 			defer cancel()

@@ -1,13 +1,11 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,15 +13,7 @@ import (
 	"github.com/fleetline/fleetline/internal/broker"
 )
 
-const (
-	eventsPath = "/v1/events"
-	// maxWatchers bounds the streams of events of this node.
-	maxWatchers = 64
-	// keepAlive is how long a stream of events is silent at most; its token is looked at again as often.
-	keepAlive = 5 * time.Second
-	// reconnectAfter is what browsers are told to wait before they come back.
-	reconnectAfter = 2 * time.Second
-)
+const eventsPath = "/v1/events"
 
 func (a *Admin) eventRoutes(d *document) {
 	a.plain(d, route{
@@ -36,13 +26,11 @@ func (a *Admin) eventRoutes(d *document) {
 // events streams until the caller leaves or does not read, its token is deleted or the gateway stops.
 // What is on its way is one read of the stream: a slow caller costs nothing more.
 func (a *Admin) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case a.watchers <- struct{}{}:
-		defer func() { <-a.watchers }()
-	default:
-		writeProblem(w, api.NewError(api.CodeTooManyStreams, fmt.Sprintf("there are %d streams of events on this gateway", maxWatchers)))
+	leave, ok := a.enterStream(w)
+	if !ok {
 		return
 	}
+	defer leave()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(a.draining, cancel)()
@@ -55,23 +43,12 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemOf(err))
 		return
 	}
-	w.Header().Set("Content-Type", api.EventStreamType)
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
-	s := &eventStream{ctl: http.NewResponseController(w)}
-	s.out = timedWriter{w, s.ctl}
-	fmt.Fprintf(&s.buf, "retry: %d\n\n", reconnectAfter.Milliseconds())
+	s := beginStream(w)
 	for s.flush() == nil && ctx.Err() == nil && a.stillGood(ctx, callOf(ctx).caller) {
 		if err := s.add(ctx, from); err != nil {
 			return // the caller comes back with the last id
 		}
 	}
-}
-
-// eventStream writes events for one caller.
-type eventStream struct {
-	ctl *http.ResponseController
-	out timedWriter
-	buf bytes.Buffer
 }
 
 // add waits for events, and makes do with a comment when none come.
@@ -96,13 +73,4 @@ func (s *eventStream) add(ctx context.Context, from *broker.EventReader) error {
 		fmt.Fprintf(&s.buf, "event: %s\ndata: %s\n\n", ev.Type, text)
 	}
 	return nil
-}
-
-func (s *eventStream) flush() error {
-	_, err := s.out.Write(s.buf.Bytes())
-	s.buf.Reset()
-	if err != nil {
-		return err
-	}
-	return s.ctl.Flush()
 }

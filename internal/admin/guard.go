@@ -29,7 +29,7 @@ func newGuard(t Token, hosts []string) guard {
 
 // public are the paths that answer without a token: they say nothing about the fleet.
 func isPublic(path string) bool {
-	return path == "/healthz" || path == "/readyz" || path == "/openapi.json"
+	return path == "/healthz" || path == "/readyz" || path == "/openapi.json" || isOfThePage(path)
 }
 
 func (g *guard) admit(r *http.Request) *api.Error {

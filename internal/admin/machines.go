@@ -36,7 +36,7 @@ func (a *Admin) machineRoutes(d *document) {
 	}, a.listMachines)
 	register(a, d, route{
 		id: "get-machine", method: http.MethodGet, path: machinesPath + "/{id}", status: http.StatusOK,
-		summary: "Show one machine.",
+		summary: "Show one machine, and why it stands as it does.",
 	}, a.getMachine)
 	register(a, d, route{
 		id: "delete-machine", method: http.MethodDelete, path: machinesPath + "/{id}", status: http.StatusNoContent,
@@ -67,11 +67,17 @@ func (a *Admin) readmitMachine(ctx context.Context, in *byMachine) (*nothing, er
 }
 
 func (a *Admin) getMachine(ctx context.Context, in *byMachine) (*answer[api.Machine], error) {
-	found, err := machineIn(a.checkMachines(ctx, []string{in.ID})[0])
+	found := a.checkMachines(ctx, []string{in.ID})[0]
+	if _, err := machineIn(found); err != nil {
+		return nil, err
+	}
+	m := a.show(found.Machine)
+	w, err := a.whyOf(ctx, found)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[api.Machine]{a.show(found)}, nil
+	m.Why = &w
+	return &answer[api.Machine]{m}, nil
 }
 
 // checkMachines asks for each id; a driver that answers fewer has not answered.

@@ -21,6 +21,8 @@ var scopes = map[string]api.Scope{
 	"get-machine":    api.ScopeRead,
 	"why":            api.ScopeRead,
 	"history":        api.ScopeRead,
+	"frames":         api.ScopeRead,
+	"stats":          api.ScopeRead,
 	"list-deletions": api.ScopeRead,
 	"metrics":        api.ScopeRead,
 	"events":         api.ScopeRead,

@@ -40,9 +40,17 @@ func newFailures() *limit.Keyed[limit.Addr] {
 	return limit.New[limit.Addr](limit.Config{Events: failuresPerMinute, Per: time.Minute})
 }
 
-// identify finds out who calls. Whoever comes with a good token is never held up by others.
+// identify finds out who calls: by a token, or by the cookie that a browser got for one.
 func (a *Admin) identify(r *http.Request) (caller, *api.Error) {
 	secret, ok := bearer(r.Header["Authorization"])
+	if len(r.Header["Authorization"]) == 0 {
+		secret, ok = a.visits.secret(r)
+	}
+	return a.callerOf(r, secret, ok)
+}
+
+// callerOf is whom a token belongs to. Whoever comes with a good one is never held up by others.
+func (a *Admin) callerOf(r *http.Request, secret string, ok bool) (caller, *api.Error) {
 	if ok && a.guard.knows(secret) {
 		return caller{id: rootCaller, scopes: []api.Scope{api.ScopeAdmin}}, nil
 	}

@@ -33,11 +33,19 @@ func (a *Admin) why(ctx context.Context, in *byMachine) (*answer[api.Why], error
 			return nil, err
 		}
 	}
+	w, err := a.whyOf(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[api.Why]{w}, nil
+}
+
+func (a *Admin) whyOf(ctx context.Context, found directory.MachineAnswer) (api.Why, error) {
 	m := found.Machine
 	w := a.cfg.Look(m.ID, m.AccountID)
 	w.MachineID, w.AccountID, w.DeletedAt, w.LastSeenAt = m.ID, m.AccountID, m.DeletedAt, m.LastSeenAt
 	if err := a.addEnds(ctx, &w); err != nil {
-		return nil, err
+		return w, err
 	}
 	if n := len(w.Sessions); n > 0 {
 		w.Position = w.Sessions[n-1].Position
@@ -46,11 +54,11 @@ func (a *Admin) why(ctx context.Context, in *byMachine) (*answer[api.Why], error
 	}
 	if w.Position > 0 && found.Verdict == directory.Found {
 		if err := a.countWaiting(ctx, &w); err != nil {
-			return nil, err
+			return w, err
 		}
 	}
 	judge(&w, found.Verdict)
-	return &answer[api.Why]{w}, nil
+	return w, nil
 }
 
 // addEnds reads the last ends from the events, which are bounded: KeptSince says how far they go back.

@@ -27,6 +27,8 @@ type tail struct {
 	log    logger
 	counts *counts
 
+	followers followers
+
 	// taken is set once by whoever runs the tail, or by Close if nobody did; done ends with the run.
 	taken atomic.Bool
 	done  chan struct{}
@@ -246,6 +248,7 @@ func (t *tail) hand(e *Entry) {
 	t.calling.Lock()
 	defer t.calling.Unlock()
 	t.fn(e)
+	t.followers.see(e)
 }
 
 // check compares the log with the tail's own position. A log that ends before it has lost what was

@@ -203,6 +203,8 @@ func (s *Server) newAdmin(ctx context.Context) (*admin.Admin, error) {
 		MachineAdmin: s.books.machineAdmin,
 		Publisher:    s.broker,
 		Tokens:       tokens,
+		Onlooker:     s.broker,
+		Counts:       s.counts,
 		Events:       s.events,
 		Online:       hub.Count,
 		Look:         s.look,
