@@ -85,7 +85,7 @@ func (n *connectCmd) prepare(ctx context.Context, check checkup, kept *keptKey) 
 	needed := errors.Is(err, fleetline.ErrNoKey)
 	screen := check.screen
 	if needed && !kept.console.hasTerminal() {
-		screen.End(screen.Language().Say(terminal.WordNoKey), screen.Language().Say(terminal.WordNoKeyAdvice))
+		screen.End(terminal.Ending{Sentence: screen.Language().Say(terminal.WordNoKey), Advice: screen.Language().Say(terminal.WordNoKeyAdvice)})
 		return alreadyTold{wrongUse{err}}
 	}
 	if !screen.HasPerson() && !needed {
@@ -98,10 +98,12 @@ func (n *connectCmd) prepare(ctx context.Context, check checkup, kept *keptKey) 
 		return context.Cause(ctx) // what is wrong with the server may pass
 	}
 	if err != nil {
-		screen.End(screen.Language().Say(terminal.WordNotAsked))
+		screen.End(terminal.Ending{Sentence: screen.Language().Say(terminal.WordNotAsked)})
 		return err
 	}
-	return kept.ask(ctx, screen.Language())
+	err = kept.ask(ctx, screen.Language())
+	screen.Space()
+	return err
 }
 
 // line is the machine's line with everything that these settings say of it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fleetline/fleetline"
@@ -43,7 +44,7 @@ func (c checkup) run(ctx context.Context) error {
 // findings are those of a server with which all is well.
 func (c checkup) findings(r fleetline.ProbeReport) []terminal.Finding {
 	say := c.screen.Language().Say
-	found := []terminal.Finding{{Topic: terminal.WordServer, Text: r.URL}}
+	found := []terminal.Finding{{Topic: terminal.WordServer, Text: strings.TrimSuffix(r.URL, "/")}}
 	if r.Proxy != "" {
 		found = append(found, terminal.Finding{Topic: terminal.WordProxy, Text: r.Proxy})
 	}

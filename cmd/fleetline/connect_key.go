@@ -24,6 +24,7 @@ type keptKey struct {
 
 	mu      sync.Mutex
 	last    fleetline.State // as read or written last
+	failed  error           // of the last save
 	typed   string
 	offered string // the key to keep, once it is accepted
 }
@@ -45,15 +46,17 @@ func (k *keptKey) Load() (fleetline.State, error) {
 	return s, nil
 }
 
-// Save keeps the state.
+// Save keeps the state, and the key beside it. Without a machine id there is nothing that a key
+// belongs to: the machine was deleted, or is new.
 func (k *keptKey) Save(s fleetline.State) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s.MachineID == "" {
-		k.offered = "" // the machine was deleted, or is not enrolled yet
+	if s.MachineID != "" {
+		s.APIKey = k.last.APIKey
 	}
 	k.last = s
-	return k.place.Save(s)
+	k.failed = k.place.Save(s)
+	return k.failed
 }
 
 // key finds the key of now: the environment's, the one that was typed, or the stored one, as Load
@@ -86,8 +89,15 @@ func (k *keptKey) accepted() {
 	defer k.mu.Unlock()
 	if k.offered != "" && k.offered != k.last.APIKey {
 		k.last.APIKey = k.offered
-		_ = k.place.Save(k.last)
+		k.failed = k.place.Save(k.last)
 	}
+}
+
+// notSaved is why the last save failed; nil if it did not.
+func (k *keptKey) notSaved() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 // usesStored tells whether the key is one that was kept at an earlier start.
@@ -99,7 +109,7 @@ func (k *keptKey) usesStored() bool {
 }
 
 func (k *keptKey) ask(ctx context.Context, l terminal.Language) error {
-	typed, err := k.console.askSecret(ctx, l.Say(terminal.WordAskKey))
+	typed, err := k.console.askSecret(ctx, "  "+l.Say(terminal.WordAskKey))
 	if err == nil && typed == "" {
 		err = hinted{useError("%s", l.Say(terminal.WordNoKey)), l.Say(terminal.WordNoKeyAdvice)}
 	}

@@ -106,25 +106,32 @@ func (l *line) goodbye(err error) error {
 	if !errors.As(err, &refusal) {
 		return err
 	}
-	verdict := func(w terminal.Word) string {
-		if refusal.Message == "" {
-			return say(w)
-		}
-		return say(w) + ": " + refusal.Message
-	}
+	end := terminal.Ending{Words: refusal.Message}
 	switch {
 	case errors.Is(err, fleetline.ErrMachineDeleted):
-		l.screen.End(verdict(terminal.WordDeleted), say(terminal.WordDeletedCleared), say(terminal.WordDeletedAdvice))
+		end.Sentence, end.Done, end.Advice = say(terminal.WordDeleted), l.cleared(), say(terminal.WordDeletedAdvice)
 	case errors.Is(err, fleetline.ErrBadKey):
-		advice := terminal.WordBadKeyAdvice
+		end.Sentence, end.Advice = say(terminal.WordBadKey), say(terminal.WordBadKeyAdvice)
 		if l.kept != nil && l.kept.usesStored() {
-			advice = terminal.WordBadKeyStored
+			end.Advice = say(terminal.WordBadKeyStored)
 		}
-		l.screen.End(verdict(terminal.WordBadKey), say(advice))
 	case errors.Is(err, fleetline.ErrProtocol):
-		l.screen.End(verdict(terminal.WordProtocol))
+		end.Sentence = say(terminal.WordProtocol)
 	default:
 		return err
 	}
+	l.screen.End(end)
 	return alreadyTold{err}
+}
+
+// cleared says what became of what was kept for a machine that was deleted.
+func (l *line) cleared() string {
+	say := l.screen.Language().Say
+	if l.kept == nil {
+		return ""
+	}
+	if err := l.kept.notSaved(); err != nil {
+		return say(terminal.WordNotCleared, err)
+	}
+	return say(terminal.WordDeletedCleared)
 }

@@ -148,6 +148,7 @@ func (d *demo) feed(ctx context.Context, end func(), client *api.Client, connect
 	case <-ctx.Done():
 		return
 	}
+	d.screen.Space()
 	d.screen.Note(d.commands(machine))
 	if d.length > 0 {
 		defer time.AfterFunc(d.length, end).Stop()

@@ -38,7 +38,7 @@ func (s *Screen) Check(f Finding) {
 	topic, text := pad(s.say(f.Topic), topicColumns), Safe(f.Text)
 	if !s.aside.terminal {
 		s.tell(pad(s.say(levelWords[f.Level]), 5) + " " + topic + text + "\n")
-		s.hint(Safe(f.Advice))
+		s.hint(f.Advice)
 		return
 	}
 	p := s.aside.paint

@@ -44,6 +44,8 @@ type endLine struct {
 	Type string    `json:"type"`
 	Time time.Time `json:"time"`
 	Text string    `json:"text"`
+	Said string    `json:"said,omitempty"`
+	Done string    `json:"done,omitempty"`
 	Hint string    `json:"hint,omitempty"`
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
-	"golang.org/x/term"
 )
 
 const banner = `   __ _         _   _ _
@@ -27,11 +26,12 @@ const (
 	signTrying
 	signDown
 	signHeart
+	signLeft
 )
 
 var (
-	fancySigns = map[sign]string{signOK: "✓", signNotice: "!", signFail: "✗", signUp: "●", signTrying: "◌", signDown: "○", signHeart: "♥"}
-	plainSigns = map[sign]string{signOK: "+", signNotice: "!", signFail: "x", signUp: "*", signTrying: ".", signDown: "o", signHeart: "~"}
+	fancySigns = map[sign]string{signOK: "✓", signNotice: "!", signFail: "✗", signUp: "●", signTrying: "◌", signDown: "○", signHeart: "♥", signLeft: "○"}
+	plainSigns = map[sign]string{signOK: "+", signNotice: "!", signFail: "x", signUp: "*", signTrying: ".", signDown: "o", signHeart: "~", signLeft: "o"}
 	stateSigns = map[State]sign{Connecting: signTrying, Connected: signUp, Waiting: signDown, Closed: signFail}
 )
 
@@ -98,8 +98,7 @@ func (p palette) colour(number, text string) string {
 // json makes the names of JSON's fields stand back behind their values. What is too long to be read
 // is left as it is.
 func (p palette) json(data string) string {
-	const most = 4096
-	if !p.on || len(data) > most {
+	if !p.on || len(data) > longestJSON {
 		return data
 	}
 	var b strings.Builder
@@ -133,28 +132,4 @@ func stringEnd(data string) int {
 		}
 	}
 	return len(data)
-}
-
-// pad fills text up to so many columns.
-func pad(text string, columns int) string {
-	return text + strings.Repeat(" ", max(0, columns-lipgloss.Width(text)))
-}
-
-// wrapped breaks text into lines that the terminal can hold, each indented.
-func (s *Screen) wrapped(text string, indent int) string {
-	margin := strings.Repeat(" ", indent)
-	lines := lipgloss.Wrap(text, max(20, min(s.width(), 100)-indent-1), "")
-	return margin + strings.ReplaceAll(lines, "\n", "\n"+margin)
-}
-
-func (s *Screen) width() int {
-	if s.c.Width > 0 {
-		return s.c.Width
-	}
-	if f, ok := s.aside.w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
-		}
-	}
-	return 80
 }

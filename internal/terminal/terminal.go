@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"charm.land/lipgloss/v2"
 	"golang.org/x/term"
 )
 
@@ -131,7 +132,14 @@ func (s *Screen) State(st State, detail string) {
 		s.tellJSON(stateLine{"state", s.c.Now().UTC(), st, detail})
 		return
 	}
-	s.event(stateSigns[st], s.say(stateWords[st]), Safe(detail))
+	mark := stateSigns[st]
+	if st == Closed && detail == "" {
+		mark = signLeft
+		if s.aside.paint.on {
+			s.tell("\r\x1b[K") // over the ^C that the terminal shows
+		}
+	}
+	s.event(mark, s.say(stateWords[st]), Safe(detail))
 }
 
 // Waiting shows that the line is down for as long as delay says, why, and what to do about it. What
@@ -202,7 +210,10 @@ func (s *Screen) Message(m Message) error {
 		return s.hand(s.c.Now().UTC().Format(time.RFC3339) + " " + position + " " + data + "\n")
 	}
 	p := s.data.paint
-	return s.hand(s.clock() + p.position(pad(position, 6)) + "  " + p.json(data) + "\n")
+	position = pad(position, 6)
+	margin := clockColumns + lipgloss.Width(position) + 2
+	data = breakJSON(data, s.width()-margin, "\n"+strings.Repeat(" ", margin))
+	return s.hand(s.clock() + p.position(position) + "  " + p.json(data) + "\n")
 }
 
 // Position is how m is called.
@@ -252,20 +263,39 @@ func (s *Screen) Handed(m Message, how string, again time.Duration) {
 	s.event(signNotice, text, "")
 }
 
-// End shows why everything is over, and what to do next.
-func (s *Screen) End(sentence string, advice ...string) {
+// Ending is why everything is over.
+type Ending struct {
+	Sentence string
+	Words    string // the gateway's own
+	Done     string // what was done about it
+	Advice   string // what a person can do now
+}
+
+// End shows why everything is over.
+func (s *Screen) End(e Ending) {
+	sentence, words, done := Safe(e.Sentence), Safe(e.Words), Safe(e.Done)
 	switch {
 	case s.asJSON():
-		s.tellJSON(endLine{"end", s.c.Now().UTC(), sentence, strings.Join(advice, " ")})
+		s.tellJSON(endLine{"end", s.c.Now().UTC(), e.Sentence, e.Words, e.Done, e.Advice})
 		return
 	case !s.aside.terminal:
-		s.tell("fleetline: " + Safe(sentence) + "\n")
+		if words != "" {
+			sentence += ": " + words
+		}
+		s.tell("fleetline: " + sentence + "\n")
+		if done != "" {
+			s.tell("  " + done + "\n")
+		}
 	default:
-		s.tell("\n" + s.aside.paint.of(signFail, s.signs[signFail]+" "+strings.TrimLeft(s.wrapped(Safe(sentence), 2), " ")) + "\n")
+		s.tell("\n  " + s.aside.paint.of(signFail, s.signs[signFail]+" "+s.wrapped(sentence, 4)[4:]) + "\n")
+		for _, text := range []string{words, done} {
+			if text != "" {
+				s.tell(s.wrapped(text, 4) + "\n")
+			}
+		}
 	}
-	for _, a := range advice {
-		s.hint(Safe(a))
-	}
+	s.hint(e.Advice)
+	s.Space()
 }
 
 // hint shows what to do about what was shown last.
@@ -273,9 +303,9 @@ func (s *Screen) hint(advice string) {
 	switch {
 	case advice == "":
 	case s.aside.terminal:
-		s.tell(s.aside.paint.quiet(s.wrapped(advice, 2)) + "\n")
+		s.tell(s.aside.paint.quiet(s.wrapped(Safe(advice), 4)) + "\n")
 	default:
-		s.tell("  " + s.say(WordHint) + advice + "\n")
+		s.tell("  " + s.say(WordHint) + Safe(advice) + "\n")
 	}
 }
 
@@ -297,6 +327,9 @@ func (s *Screen) event(mark sign, what, detail string) {
 }
 
 func (s *Screen) say(w Word, args ...any) string { return s.c.Language.Say(w, args...) }
+
+// clockColumns is the width of what clock says.
+const clockColumns = 10
 
 // clock is the time in front of a line on a terminal.
 func (s *Screen) clock() string {

@@ -44,6 +44,7 @@ const (
 	WordNoFolder
 	WordDeleted
 	WordDeletedCleared
+	WordNotCleared
 	WordDeletedAdvice
 	WordBadKey
 	WordBadKeyAdvice
@@ -115,6 +116,7 @@ var texts = [words]text{
 	},
 	WordDeleted:        {"the machine has been deleted", "这台机器已被删除"},
 	WordDeletedCleared: {"The stored API key and everything else kept for this machine are cleared.", "已清除为这台机器保存的 API 密钥和其他全部内容。"},
+	WordNotCleared:     {"What is kept for this machine could NOT be cleared: %v.", "无法清除为这台机器保存的内容：%v。"},
 	WordDeletedAdvice: {
 		"start again with a new API key. Was the deletion a mistake? After `fleetline machine readmit` on the server, start with --readmitted",
 		"请用新的 API 密钥重新启动。若是误删：在服务器上执行 `fleetline machine readmit` 后，以 --readmitted 启动",
