@@ -112,7 +112,7 @@ func (p *probe) failed(ctx context.Context, err error) error {
 	}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		blind := p.dialer.transport.Clone()
-		blind.TLSClientConfig.InsecureSkipVerify = true
+		blind.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		if req, reqErr := p.request(ctx, http.MethodHead); reqErr == nil {
 			if resp, headErr := blind.RoundTrip(req); headErr == nil {
 				_ = resp.Body.Close()
