@@ -92,7 +92,9 @@ func (n *connectCmd) prepare(ctx context.Context, check checkup, kept *keptKey) 
 		return nil
 	}
 	err = check.run(ctx)
-	screen.Check(terminal.Finding{Topic: terminal.WordState, Text: kept.place.what})
+	if err == nil {
+		screen.Check(terminal.Finding{Topic: terminal.WordState, Text: kept.place.what})
+	}
 	screen.Space()
 	if !needed || ctx.Err() != nil {
 		return context.Cause(ctx) // what is wrong with the server may pass
