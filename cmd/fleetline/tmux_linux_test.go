@@ -82,7 +82,7 @@ func TestAPersonTypesTheKeySeesDataAndTheGoodbye(t *testing.T) {
 	for name, s := range map[string]sight{
 		"English": {
 			"LC_ALL=C.UTF-8", "✓ gateway  it is there, and WebSockets reach it", "API key (it is not shown):", "● connected  machine ", "♥ heartbeat, ",
-			"✗ the machine has been deleted", "The stored API key and everything else", "start again with a new API key",
+			"✗ the machine has been deleted", "The stored API key and everything else", "Start again with a new API key",
 		},
 		"Chinese": {
 			"LC_ALL=zh_CN.UTF-8", "✓ 网关     在线，WebSocket 可以到达", "API 密钥（输入时不显示）：", "● 已连接  机器 ", "♥ 心跳，连续",

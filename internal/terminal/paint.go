@@ -40,7 +40,7 @@ const (
 	blue   = "32"
 	green  = "29"
 	orange = "166"
-	red    = "160"
+	red    = "167"
 	grey   = "244"
 )
 

@@ -3,6 +3,7 @@ package terminal_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -155,5 +156,67 @@ func BenchmarkMessage(b *testing.B) {
 	for b.Loop() {
 		out.Reset()
 		_ = s.Message(m)
+	}
+}
+
+func TestHeartbeatsInARowShareOneLineOfATerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
+	t.Setenv("CLICOLOR_FORCE", "1") // the test's output is a buffer, taken for a terminal
+	os.Unsetenv("NO_COLOR")
+	s, out, _ := faces(terminal.Config{Terminal: true})
+	for range 3 {
+		s.Heartbeat()
+	}
+	_ = s.Message(terminal.Message{Seq: 1, Data: []byte("1")})
+	s.Heartbeat()
+	if got := strings.Count(out.String(), "\n"); got != 2 {
+		t.Errorf("there are %d whole lines, want 2: %q", got, out)
+	}
+	if !strings.Contains(out.String(), "heartbeat, 3 in a row") {
+		t.Errorf("they are not counted: %q", out)
+	}
+}
+
+func TestWhatToDoIsSaidOnceForEachFaultInARow(t *testing.T) {
+	s, _, aside := faces(terminal.Config{})
+	refused := terminal.Problem{Fault: terminal.FaultRefused, Args: []any{"host:1"}}
+	s.Waiting(refused, time.Second)
+	s.Waiting(refused, 2*time.Second)
+	s.Waiting(terminal.Problem{Fault: terminal.FaultTimeout, Args: []any{"host:1"}}, time.Second)
+	s.Waiting(refused, time.Second)
+	if got := strings.Count(aside.String(), "  hint: "); got != 3 {
+		t.Errorf("it is said %d times, want 3:\n%s", got, aside)
+	}
+	if want := "waiting: host:1 refuses the connection: nothing listens there; next attempt in 2s\n"; !strings.Contains(aside.String(), want) {
+		t.Errorf("%q is not in\n%s", want, aside)
+	}
+}
+
+func TestTheEndSaysWhatTheGatewaySaidAndWhatToDo(t *testing.T) {
+	e := terminal.Ending{Sentence: "it was deleted", Words: "Your machine\x1b[2J", Done: "cleared", Advice: "start again"}
+	s, _, aside := faces(terminal.Config{})
+	s.End(e)
+	if want := "fleetline: it was deleted: Your machine\\u001b[2J\n  cleared\n  hint: start again\n"; aside.String() != want {
+		t.Errorf("a pipe gets %q, want %q", aside, want)
+	}
+	s, _, aside = faces(terminal.Config{JSON: true})
+	s.End(e)
+	var line struct{ Type, Text, Said, Done, Hint string }
+	if err := json.Unmarshal(aside.Bytes(), &line); err != nil || line.Type != "end" || line.Said != e.Words || line.Hint != e.Advice {
+		t.Errorf("a program gets %+v, %v", line, err)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestAMessageThatCouldNotBeWrittenIsToldOf(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		s := terminal.New(terminal.Config{Out: fullDisk{}, Err: new(bytes.Buffer), JSON: asJSON})
+		if s.Message(terminal.Message{Seq: 1, Data: []byte("1")}) == nil {
+			t.Error("a message that was lost counts as shown")
+		}
 	}
 }

@@ -106,7 +106,7 @@ var texts = [words]text{
 	WordAskKey: {"API key (it is not shown): ", "API 密钥（输入时不显示）："},
 	WordNoKey:  {"there is no API key", "没有 API 密钥"},
 	WordNoKeyAdvice: {
-		"set FLEETLINE_API_KEY, or start once in a terminal and type it",
+		"Set FLEETLINE_API_KEY, or start once in a terminal and type it",
 		"设置环境变量 FLEETLINE_API_KEY，或在终端中启动一次并输入",
 	},
 	WordNotAsked: {"the server does not answer as a gateway, so no key was asked for", "服务器没有像网关那样应答，因此没有询问密钥"},
@@ -118,16 +118,16 @@ var texts = [words]text{
 	WordDeletedCleared: {"The stored API key and everything else kept for this machine are cleared.", "已清除为这台机器保存的 API 密钥和其他全部内容。"},
 	WordNotCleared:     {"What is kept for this machine could NOT be cleared: %v.", "无法清除为这台机器保存的内容：%v。"},
 	WordDeletedAdvice: {
-		"start again with a new API key. Was the deletion a mistake? After `fleetline machine readmit` on the server, start with --readmitted",
+		"Start again with a new API key. Was the deletion a mistake? After `fleetline machine readmit` on the server, start with --readmitted",
 		"请用新的 API 密钥重新启动。若是误删：在服务器上执行 `fleetline machine readmit` 后，以 --readmitted 启动",
 	},
 	WordBadKey: {"the API key is not accepted", "API 密钥未被接受"},
 	WordBadKeyAdvice: {
-		"ask whoever runs the gateway for the key of now (`fleetline account list`, `fleetline account rotate`) and check that it was copied whole",
+		"Ask whoever runs the gateway for the key of now (`fleetline account list`, `fleetline account rotate`) and check that it was copied whole",
 		"请向网关的管理员索取当前的密钥（`fleetline account list`、`fleetline account rotate`），并确认复制完整",
 	},
 	WordBadKeyStored: {
-		"set FLEETLINE_API_KEY once to the key of now: it takes the place of the stored one",
+		"Set FLEETLINE_API_KEY once to the key of now: it takes the place of the stored one",
 		"将 FLEETLINE_API_KEY 设为当前的密钥启动一次：它会取代已保存的密钥",
 	},
 	WordProtocol: {"the gateway does not accept this client's protocol: a newer fleetline may be needed here", "网关不接受此客户端的协议：可能需要更新本机的 fleetline"},
