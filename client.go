@@ -81,20 +81,20 @@ func newClient(addr string, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the machine's state: %w", err)
 	}
-	cfg = cfg.withDefaults(saved)
-	if err := cfg.validate(); err != nil {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(saved); err != nil {
 		return nil, err
 	}
 	c := &Client{
 		cfg:      cfg,
 		log:      cfg.Logger,
 		inbox:    newInbox(saved.Position),
-		keeper:   &keeper{store: cfg.State, log: cfg.Logger, state: saved},
+		keeper:   &keeper{store: cfg.State, log: cfg.Logger, state: saved, stored: saved},
 		dialer:   newDialer(url, cfg),
 		admitted: make(chan struct{}),
 		ended:    make(chan struct{}),
 	}
-	c.identity = &identity{cfg: &c.cfg, keeper: c.keeper, enrol: enrol}
+	c.identity = &identity{cfg: &c.cfg, keeper: c.keeper, inbox: c.inbox, enrol: enrol}
 	if enrol {
 		err = c.keeper.change(func(s *State) { s.HWID = chooseHWID(cfg.Machine.HWID, s.HWID) })
 	}

@@ -22,7 +22,7 @@ type MachineInfo = wire.MachineInfo
 // Config says who connects. One of APIKey, KeyFunc and a State that holds a key is required;
 // everything else may stay zero.
 type Config struct {
-	// APIKey is the account's key.
+	// APIKey is the account's key. Empty: the one in State, read again before every attempt.
 	APIKey string
 	// KeyFunc is asked for the key before every attempt, so a key that was rotated is taken up
 	// without a restart. It wins over APIKey. While it fails, the client waits and asks again.
@@ -51,6 +51,9 @@ type Config struct {
 	// OnStatus hears every change of the line, in order. It must return soon and must not call
 	// Close.
 	OnStatus func(Status)
+	// OnHeartbeat hears of every ping of the gateway, once it is answered. It must return soon and must
+	// not call Close.
+	OnHeartbeat func()
 	// OnGap hears of lost history, in order among the messages: it is called from within Next, by
 	// the goroutine that asks for the next message. nil: a gap is only logged.
 	OnGap func(Gap)
@@ -59,10 +62,10 @@ type Config struct {
 }
 
 // validate reports everything that is wrong at once.
-func (c *Config) validate() error {
+func (c *Config) validate(s State) error {
 	var problems []error
 	if c.KeyFunc == nil {
-		if _, err := cleanKey(c.APIKey); err != nil {
+		if _, err := cleanKey(cmp.Or(c.APIKey, s.APIKey)); err != nil {
 			problems = append(problems, err)
 		}
 	}
@@ -81,10 +84,7 @@ func (c *Config) validate() error {
 }
 
 // withDefaults fills what may stay zero.
-func (c Config) withDefaults(s State) Config {
-	if c.APIKey == "" {
-		c.APIKey = s.APIKey
-	}
+func (c Config) withDefaults() Config {
 	if c.MaxFrame == 0 {
 		c.MaxFrame = wire.MaxDown
 	}
@@ -94,6 +94,9 @@ func (c Config) withDefaults(s State) Config {
 	if c.OnStatus == nil {
 		c.OnStatus = func(Status) {}
 	}
+	if c.OnHeartbeat == nil {
+		c.OnHeartbeat = func() {}
+	}
 	if c.OnGap == nil {
 		log := c.Logger
 		c.OnGap = func(g Gap) { log.Warn("messages are gone", "after", g.After, "until", g.Until) }
@@ -101,10 +104,10 @@ func (c Config) withDefaults(s State) Config {
 	return c
 }
 
-// key asks for the key anew.
-func (c *Config) key(ctx context.Context) (string, error) {
+// key asks for the key anew; stored is the one in State.
+func (c *Config) key(ctx context.Context, stored string) (string, error) {
 	if c.KeyFunc == nil {
-		return cleanKey(c.APIKey)
+		return cleanKey(cmp.Or(c.APIKey, stored))
 	}
 	key, err := c.KeyFunc(ctx)
 	if err != nil {
@@ -118,7 +121,7 @@ func cleanKey(key string) (string, error) {
 	key = strings.TrimSpace(key)
 	switch {
 	case key == "":
-		return "", errors.New("there is no API key")
+		return "", ErrNoKey
 	case len(key) > wire.MaxKey:
 		return "", fmt.Errorf("the API key is longer than %d bytes", wire.MaxKey)
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +18,11 @@ import (
 type dialer struct {
 	url       string
 	header    http.Header
-	transport http.RoundTripper
+	transport *http.Transport
 	limit     int64
 }
 
-func newDialer(url string, cfg Config) *dialer {
+func newDialer(addr string, cfg Config) *dialer {
 	dial := cfg.DialContext
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -31,7 +30,7 @@ func newDialer(url string, cfg Config) *dialer {
 	onlyHTTP1 := new(http.Protocols)
 	onlyHTTP1.SetHTTP1(true)
 	return &dialer{
-		url:    url,
+		url:    addr,
 		header: cfg.Header,
 		limit:  cfg.MaxFrame,
 		transport: &http.Transport{
@@ -40,6 +39,14 @@ func newDialer(url string, cfg Config) *dialer {
 			TLSClientConfig:   cfg.TLS.Clone(),
 			Protocols:         onlyHTTP1,
 			DisableKeepAlives: true,
+			OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+				if resp.StatusCode == http.StatusOK {
+					return nil
+				}
+				refused := httpError(resp)
+				refused.Proxy = true
+				return refused
+			},
 		},
 	}
 }
@@ -56,8 +63,7 @@ func (d *dialer) dial(ctx context.Context) (*websocket.Conn, *pulse, error) {
 		return conn, tap.pulse, nil
 	}
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
-		seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
-		return nil, nil, &answer{status: resp.StatusCode, retryAfter: time.Duration(seconds) * time.Second}
+		return nil, nil, httpError(resp)
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // what it adds is the address, which the caller knows

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -24,14 +25,18 @@ var (
 	ErrProtocol = errors.New("the gateway does not accept this client's protocol")
 )
 
+// ErrNoKey means that neither Config nor State names an API key. Connect returns it at once; a Client
+// that has been let in waits for a key to be there again.
+var ErrNoKey = errors.New("there is no API key")
+
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the client is closed")
 
-// Reasons of this end for giving a connection up.
+// Reasons of this end for giving a connection up. A Client comes back after them.
 var (
-	errSilent  = errors.New("the gateway was silent for one and a half heartbeats")
-	errTooSlow = errors.New("the gateway did not let the machine in within 30 s")
-	errTooBig  = errors.New("the gateway sent a frame larger than Config.MaxFrame")
+	ErrSilent  = errors.New("the gateway was silent for one and a half heartbeats")
+	ErrTooSlow = errors.New("the gateway did not let the machine in within 30 s")
+	ErrTooBig  = errors.New("the gateway sent a frame larger than Config.MaxFrame")
 )
 
 // Refusal is what the gateway said when it refused or ended a session.
@@ -95,27 +100,44 @@ func printable(s string) string {
 	return clean
 }
 
-// answer is an HTTP answer that is no WebSocket: a proxy's page, a login wall, a gateway that is
+// HTTPError is an HTTP answer that is no WebSocket: a proxy's page, a login wall, a gateway that is
 // not up. It says nothing about the machine or its key.
-type answer struct {
-	status     int
-	retryAfter time.Duration
+type HTTPError struct {
+	Status int
+	// Proxy tells that the answer is that of the proxy which HTTPS_PROXY names, and that it has opened
+	// no way to the server.
+	Proxy bool
+	// Server, Location and ContentType are the headers of these names.
+	Server, Location, ContentType string
+	// RetryAfter is how long the answer asks to stay away; 0 if it does not say.
+	RetryAfter time.Duration
 }
 
-func (a *answer) Error() string {
-	return fmt.Sprintf("the server answered %d %s instead of opening a WebSocket", a.status, http.StatusText(a.status))
+func (e *HTTPError) Error() string {
+	if e.Proxy {
+		return fmt.Sprintf("the proxy answered %d %s instead of opening a way to the server", e.Status, http.StatusText(e.Status))
+	}
+	return fmt.Sprintf("the server answered %d %s instead of opening a WebSocket", e.Status, http.StatusText(e.Status))
+}
+
+func httpError(resp *http.Response) *HTTPError {
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+	return &HTTPError{
+		Status: resp.StatusCode, RetryAfter: time.Duration(seconds) * time.Second,
+		Server: resp.Header.Get("Server"), Location: resp.Header.Get("Location"), ContentType: resp.Header.Get("Content-Type"),
+	}
 }
 
 // retryAfter is how long err's author asks to stay away.
 func retryAfter(err error) time.Duration {
 	const most = time.Hour
 	var refusal *Refusal
-	var page *answer
+	var page *HTTPError
 	switch {
 	case errors.As(err, &refusal):
 		return min(refusal.RetryAfter, most)
 	case errors.As(err, &page):
-		return min(page.retryAfter, most)
+		return min(page.RetryAfter, most)
 	}
 	return 0
 }

@@ -12,6 +12,7 @@ import (
 type identity struct {
 	cfg    *Config
 	keeper *keeper
+	inbox  *inbox
 	enrol  bool // as a machine of its own, not as the account's default machine
 
 	key     string // as last read
@@ -26,17 +27,24 @@ type token struct {
 	key     string
 }
 
-// prepare reads the key and tells at once when it is the one this machine was deleted with.
+// prepare reads state and key anew and tells at once when the key is the one this machine was
+// deleted with, perhaps while another process held its line.
 func (id *identity) prepare(ctx context.Context) error {
-	key, err := id.cfg.key(ctx)
-	if err != nil {
-		return err
+	key, err := id.readKey(ctx)
+	if err == nil {
+		id.key = key
 	}
-	id.key = key
-	if id.keeper.get().DeletedWith == digest(key) {
+	if id.key != "" && id.keeper.get().DeletedWith == digest(id.key) {
 		return &Refusal{Code: wire.CodeMachineDeleted, Message: wire.TextMachineDeleted}
 	}
-	return nil
+	return err
+}
+
+func (id *identity) readKey(ctx context.Context) (string, error) {
+	if at, back := id.keeper.reload(); back {
+		id.inbox.rewind(at)
+	}
+	return id.cfg.key(ctx, id.keeper.get().APIKey)
 }
 
 // auth is the first frame. It carries the token while one is good for the key of now, and no key
@@ -86,6 +94,6 @@ func (id *identity) another(ctx context.Context, r *Refusal) bool {
 	if id.byToken {
 		return true
 	}
-	key, err := id.cfg.key(ctx)
+	key, err := id.readKey(ctx)
 	return err == nil && key != refused
 }

@@ -96,6 +96,16 @@ func (b *inbox) gap(seq uint64) {
 	}
 }
 
+// rewind goes back to at. What was queued will come again.
+func (b *inbox) rewind(at Position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queue, b.bytes = nil, 0
+	b.received, b.held = at, at
+	b.processedLocked(at)
+	wake(b.room)
+}
+
 // reach notes that everything up to seq has come in.
 func (b *inbox) reach(seq uint64) {
 	b.mu.Lock()

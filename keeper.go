@@ -1,6 +1,7 @@
 package fleetline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ type keeper struct {
 	// mu also orders the calls of store: it is held while one saves, so none overtakes another.
 	mu      sync.Mutex
 	state   State
+	stored  State // what this Client last read or wrote
 	deleted bool  // nothing is saved any more
 	err     error // of the last save
 }
@@ -41,6 +43,31 @@ func (k *keeper) change(change func(*State)) error {
 	return k.saveLocked(next)
 }
 
+// reload takes up what somebody else has stored since this Client read or wrote: a new key, another
+// machine id. Of positions the smaller one counts (back is true then), for behind the larger one lie
+// messages that this Client has not been given. A store that is empty or fails takes nothing away.
+func (k *keeper) reload() (at Position, back bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s, err := k.store.Load()
+	if err != nil {
+		k.log.Warn("the machine's state is not read", "error", err)
+		return at, false
+	}
+	if k.deleted || s == (State{}) || s == k.stored {
+		return at, false
+	}
+	at = k.state.Position
+	if s.Position.Epoch == at.Epoch && s.Position.Seq < at.Seq && s.Position != k.stored.Position {
+		at, back = s.Position, true
+	}
+	s.HWID = cmp.Or(s.HWID, k.state.HWID)
+	k.stored = s
+	s.Position = at
+	k.state = s
+	return at, back
+}
+
 // forget wipes everything but what keeps a deleted machine deleted.
 func (k *keeper) forget(deletedWith string) error {
 	k.mu.Lock()
@@ -51,7 +78,9 @@ func (k *keeper) forget(deletedWith string) error {
 
 func (k *keeper) saveLocked(next State) error {
 	err := k.store.Save(next)
-	if err != nil {
+	if err == nil {
+		k.stored = next
+	} else {
 		err = fmt.Errorf("saving the machine's state: %w", err)
 	}
 	if err != nil && k.err == nil {

@@ -113,7 +113,7 @@ func TestAGatewayThatIsSilentAfterACallerStoodStillIsLeft(t *testing.T) {
 		resumed := time.Now()
 		time.Sleep(10 * time.Minute)
 		waits := d.of(Waiting)
-		if len(waits) != 1 || !errors.Is(waits[0].Reason, errSilent) || waits[0].at.Sub(resumed) != wire.Silence(wire.Heartbeat) {
+		if len(waits) != 1 || !errors.Is(waits[0].Reason, ErrSilent) || waits[0].at.Sub(resumed) != wire.Silence(wire.Heartbeat) {
 			t.Errorf("waits: %v", waits)
 		}
 	})

@@ -151,7 +151,7 @@ func TestASilentGatewayIsLeftAfterOneAndAHalfHeartbeats(t *testing.T) {
 					t.Fatal("the silent gateway was not left")
 				}
 				want := heartbeat - time.Millisecond + wire.Silence(heartbeat)
-				if got := waits[0].at.Sub(up.at); got != want || !errors.Is(waits[0].Reason, errSilent) {
+				if got := waits[0].at.Sub(up.at); got != want || !errors.Is(waits[0].Reason, ErrSilent) {
 					t.Errorf("left after %v (%v), want %v", got, waits[0].Reason, want)
 				}
 			})
@@ -200,7 +200,7 @@ func TestAnAttemptWithoutAnAnswerIsGivenUpAfter30Seconds(t *testing.T) {
 				start := time.Now()
 				_ = g.connect(Config{OnStatus: d.note})
 				waits := d.of(Waiting)
-				if len(waits) != 1 || waits[0].at.Sub(start) != letInWithin || !errors.Is(waits[0].Reason, errTooSlow) {
+				if len(waits) != 1 || waits[0].at.Sub(start) != letInWithin || !errors.Is(waits[0].Reason, ErrTooSlow) {
 					t.Errorf("waits: %v", waits)
 				}
 			})

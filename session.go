@@ -51,7 +51,7 @@ type session struct {
 
 // open dials and authenticates.
 func open(ctx context.Context, d *dialer, id *identity, b *inbox, log *slog.Logger) (*session, wire.AuthSuccess, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, letInWithin, errTooSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, letInWithin, ErrTooSlow)
 	defer cancel()
 	conn, pulse, err := d.dial(ctx)
 	if err != nil {
@@ -153,7 +153,11 @@ func (s *session) handle(down wire.Down) error {
 		if f.Seq != nil {
 			s.inbox.reach(*f.Seq)
 		}
-		return s.pong()
+		if err := s.pong(); err != nil {
+			return err
+		}
+		s.identity.cfg.OnHeartbeat()
+		return nil
 	case wire.Data:
 		return s.deliver(f)
 	case wire.Gap:
@@ -210,7 +214,7 @@ func (s *session) pong() error {
 	if _, at := s.inbox.positions(); at.Epoch == s.epoch && s.epoch != "" {
 		p.Seq = &at.Seq
 	}
-	ctx, cancel := context.WithTimeoutCause(s.io, wire.Silence(s.heartbeat), errSilent)
+	ctx, cancel := context.WithTimeoutCause(s.io, wire.Silence(s.heartbeat), ErrSilent)
 	defer cancel()
 	if err := s.conn.Write(ctx, websocket.MessageText, wire.MustEncode(p)); err != nil {
 		return named(ctx, s.reason(err))
@@ -249,7 +253,7 @@ func (s *session) watch() time.Duration {
 	}
 	left := wire.Silence(s.heartbeat) - s.pulse.quiet()
 	if left <= 0 {
-		s.end(errSilent)
+		s.end(ErrSilent)
 		s.cut()
 	}
 	return min(left, s.heartbeat/2)
@@ -271,7 +275,7 @@ func (s *session) reason(err error) error {
 		return context.Cause(s.ctx)
 	}
 	if errors.Is(err, websocket.ErrMessageTooBig) {
-		return errTooBig
+		return ErrTooBig
 	}
 	if status := websocket.CloseStatus(err); status != -1 {
 		closed, _ := errors.AsType[websocket.CloseError](err)

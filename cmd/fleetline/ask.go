@@ -16,7 +16,7 @@ var errNobody = errors.New("standard input is not a terminal")
 // askSecret asks without showing what is typed.
 func (c *console) askSecret(ctx context.Context, question string) (string, error) {
 	in, ok := c.in.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
+	if !ok || !c.hasTerminal() {
 		return "", errNobody
 	}
 	fd := int(in.Fd())
@@ -44,4 +44,10 @@ func (c *console) askSecret(ctx context.Context, question string) (string, error
 	case <-ctx.Done():
 		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
 	}
+}
+
+// hasTerminal tells whether there is somebody to ask.
+func (c *console) hasTerminal() bool {
+	in, ok := c.in.(*os.File)
+	return ok && term.IsTerminal(int(in.Fd()))
 }

@@ -1,14 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
+	"runtime"
 
 	"github.com/fleetline/fleetline"
 	"github.com/fleetline/fleetline/internal/server"
@@ -21,11 +21,15 @@ const maxFrame = 4 << 20
 
 type connectCmd struct {
 	Server   string `env:"FLEETLINE_SERVER" default:"ws://127.0.0.1:5000" placeholder:"ADDR" help:"The gateway: host, host:port, ws(s)://... or http(s)://..."`
-	StateDir string `env:"FLEETLINE_STATE_DIR,STATE_DIRECTORY" placeholder:"DIR" help:"Folder that keeps this machine's identity, position and key; the user's configuration folder if empty."`
+	StateDir string `env:"FLEETLINE_STATE_DIR,STATE_DIRECTORY" placeholder:"DIR" help:"Folder that keeps this machine's identity, position and key; the system keyring if empty or, without one, the user's configuration folder."`
 	HWID     string `name:"hwid" env:"FLEETLINE_HWID" placeholder:"ID" help:"What tells this machine from others with the same key; made at random at the first start if empty."`
-	Insecure yesNo  `env:"FLEETLINE_INSECURE" help:"Accept any certificate."`
+	CA       string `name:"ca" env:"FLEETLINE_CA" placeholder:"FILE" help:"Certificates (PEM) to trust beside the system's, for a gateway with one of its own."`
+	Insecure yesNo  `env:"FLEETLINE_INSECURE" help:"Accept any certificate; for development alone."`
+	Lang     choice `env:"FLEETLINE_LANG" placeholder:"LANG" help:"Language: en or zh; that of the locale if empty."`
+	Check    bool   `help:"Check the server and say what is wrong, nothing else; exit code 0 if all is well, 1 if not."`
 	Readmit  bool   `name:"readmitted" help:"Try again as a machine that was deleted: an operator has taken that back."`
-	JSON     bool   `name:"json" help:"Print one JSON object a line, for programs."`
+	Exec     string `placeholder:"CMD" help:"Hand each message to this program on its standard input, and go on once it has ended with 0."`
+	JSON     bool   `name:"json" help:"Print one JSON object a line for each message, for programs, and everything else to standard error."`
 }
 
 // Help shows an example.
@@ -37,31 +41,86 @@ func (connectCmd) Help() string {
 The API key has no flag. It comes from FLEETLINE_API_KEY, or from an earlier start, or it is asked
 for and kept once the gateway has accepted it.
 
+The shell runs the program of --exec once for each message, with FLEETLINE_SEQ and FLEETLINE_ID in
+its environment; what it prints goes to standard error. A message that it does not end with 0 for is
+handed to it again, also after a restart. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded.
+
 Exit codes: 0 ended by a person, 1 failure, 2 wrong use, 3 the machine was deleted, 4 the key is not
 accepted.`
 }
 
-// Run connects, and shows what comes until the line ends for good.
+// Run checks the server, connects, and shows what comes until the line ends for good.
 func (n *connectCmd) Run(ctx context.Context, c *console) error {
-	if problems := n.problems(); len(problems) > 0 {
+	trust, problems := n.trust()
+	if problems = append(n.problems(), problems...); len(problems) > 0 {
 		return problems
 	}
-	state, err := n.state()
+	screen := n.screen(c)
+	screen.Banner(version().Version)
+	if n.Insecure.value {
+		screen.Warn(terminal.WordInsecure, terminal.WordInsecureMore)
+	}
+	check := checkup{addr: n.Server, config: fleetline.Config{TLS: trust}, screen: screen}
+	if n.Check {
+		return check.run(ctx)
+	}
+	place, err := n.place(screen.Language())
 	if err != nil {
 		return err
 	}
-	kept := &keptKey{FileState: state, readmitted: n.Readmit}
-	config := fleetline.Config{State: kept, Machine: fleetline.MachineInfo{HWID: n.HWID, Version: version().Version}, MaxFrame: maxFrame}
-	if config.APIKey, err = kept.key(ctx, c); err != nil {
+	kept := &keptKey{place: place, console: c, readmitted: n.Readmit}
+	if err := n.prepare(ctx, check, kept); err != nil {
 		return err
 	}
-	if n.Insecure.value {
-		fmt.Fprintln(c.err, "warning: any certificate is accepted")
-		config.TLS = &tls.Config{InsecureSkipVerify: true}
+	return n.line(trust, screen, kept).hold(ctx)
+}
+
+// prepare does what comes before the connection: the check, for a person, and the question for the
+// key, which is only asked if there is somebody to use it.
+func (n *connectCmd) prepare(ctx context.Context, check checkup, kept *keptKey) error {
+	if _, err := kept.Load(); err != nil {
+		return err
 	}
-	screen := c.screen(n.JSON)
-	screen.Banner()
-	return kept.explain(follow(ctx, n.Server, config, screen))
+	_, err := kept.key(ctx)
+	needed := errors.Is(err, fleetline.ErrNoKey)
+	screen := check.screen
+	if needed && !kept.console.hasTerminal() {
+		screen.End(terminal.Ending{Sentence: screen.Language().Say(terminal.WordNoKey), Advice: screen.Language().Say(terminal.WordNoKeyAdvice)})
+		return alreadyTold{wrongUse{err}}
+	}
+	if !screen.HasPerson() && !needed {
+		return nil
+	}
+	err = check.run(ctx)
+	if err == nil {
+		screen.Check(terminal.Finding{Topic: terminal.WordState, Text: kept.place.what})
+	}
+	screen.Space()
+	if !needed || ctx.Err() != nil {
+		return context.Cause(ctx) // what is wrong with the server may pass
+	}
+	if err != nil {
+		screen.End(terminal.Ending{Sentence: screen.Language().Say(terminal.WordNotAsked)})
+		return err
+	}
+	err = kept.ask(ctx, screen.Language())
+	screen.Space()
+	return err
+}
+
+// line is the machine's line with everything that these settings say of it.
+func (n *connectCmd) line(trust *tls.Config, screen *terminal.Screen, kept *keptKey) *line {
+	l := &line{addr: n.Server, screen: screen, kept: kept, config: fleetline.Config{
+		KeyFunc:  kept.key,
+		State:    kept,
+		Machine:  fleetline.MachineInfo{HWID: n.HWID, Version: version().Version},
+		TLS:      trust,
+		MaxFrame: maxFrame,
+	}}
+	if n.Exec != "" {
+		l.program = &program{command: n.Exec, out: kept.console.err, screen: screen}
+	}
+	return l
 }
 
 // problems are all that is wrong with the settings, before a key is asked for.
@@ -75,155 +134,52 @@ func (n *connectCmd) problems() (p server.Problems) {
 	if n.Insecure.problem != "" {
 		p = append(p, "FLEETLINE_INSECURE: "+n.Insecure.problem)
 	}
+	if problem := n.Lang.check("en", "zh"); problem != "" {
+		p = append(p, "FLEETLINE_LANG: "+problem)
+	}
 	return p
 }
 
-// state is a file of its own for each gateway: a key is never shown to another one.
-func (n *connectCmd) state() (fleetline.FileState, error) {
-	dir := n.StateDir
-	if dir == "" {
-		config, err := os.UserConfigDir()
-		if err != nil {
-			return "", useError("there is no folder to keep the machine's identity in: name one with --state-dir")
-		}
-		dir = filepath.Join(config, "fleetline")
+// trust says which certificates are believed; nil: the system's.
+func (n *connectCmd) trust() (*tls.Config, server.Problems) {
+	if n.Insecure.value {
+		return &tls.Config{InsecureSkipVerify: true}, nil
 	}
-	return fleetline.FileState(filepath.Join(dir, stateName(n.Server)+".json")), nil
-}
-
-// stateName makes a file name of a gateway's address.
-func stateName(server string) string {
-	if _, rest, ok := strings.Cut(server, "://"); ok {
-		server = rest
+	if n.CA == "" {
+		return nil, nil
 	}
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
-			return r
-		}
-		return '_'
-	}, strings.ToLower(strings.TrimRight(server, "/")))
-}
-
-// keptKey is a machine's state that also keeps a key that was typed, once the gateway has accepted
-// it. It goes with everything else when the machine is deleted.
-type keptKey struct {
-	fleetline.FileState
-	typed string
-	// readmitted: a deletion that is remembered is not believed before the gateway says it again.
-	readmitted bool
-}
-
-// Load reads the state.
-func (k *keptKey) Load() (fleetline.State, error) {
-	s, err := k.FileState.Load()
-	if k.readmitted {
-		s.DeletedWith = ""
-	}
-	return s, err
-}
-
-// Save keeps the key beside what the client keeps. Only an accepted machine has an id.
-func (k *keptKey) Save(s fleetline.State) error {
-	if k.typed != "" && s.MachineID != "" {
-		s.APIKey = k.typed
-	}
-	return k.FileState.Save(s)
-}
-
-// key finds the key. It is empty when the state holds it. One that is given while another is stored
-// takes its place: so a machine takes up a key that was rotated, and stays who it is.
-func (k *keptKey) key(ctx context.Context, c *console) (string, error) {
-	s, err := k.Load()
+	pem, err := os.ReadFile(n.CA)
 	if err != nil {
-		return "", err
+		return nil, server.Problems{fmt.Sprintf("FLEETLINE_CA: %v", err)}
 	}
-	if key := secret("FLEETLINE_API_KEY"); key != "" {
-		if s.APIKey != "" {
-			k.typed = key
-		}
-		return key, nil
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // then the file's alone
 	}
-	if s.APIKey != "" {
-		return "", nil
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, server.Problems{fmt.Sprintf("FLEETLINE_CA: %s holds no certificate (PEM)", n.CA)}
 	}
-	k.typed, err = c.askSecret(ctx, "API key: ")
-	if errors.Is(err, errNobody) {
-		return "", hinted{useError("there is no API key"), "set FLEETLINE_API_KEY, or start once in a terminal and type it"}
-	}
-	return k.typed, err
+	return &tls.Config{RootCAs: roots}, nil
 }
 
-// explain adds what a person can do about a verdict.
-func (k *keptKey) explain(err error) error {
-	switch {
-	case errors.Is(err, fleetline.ErrMachineDeleted):
-		return hinted{err, "no key is stored any more. Another key is a new start; after `fleetline machine readmit`, start with --readmitted"}
-	case errors.Is(err, fleetline.ErrBadKey):
-		if s, loadErr := k.Load(); loadErr == nil && s.APIKey != "" {
-			return hinted{err, "set FLEETLINE_API_KEY once to the key of now: it takes the place of the one stored in " + string(k.FileState)}
-		}
+// screen of a check prints to standard output: nothing else was asked for.
+func (n *connectCmd) screen(c *console) *terminal.Screen {
+	config := c.look(string(n.Lang))
+	config.JSON = n.JSON
+	if n.Check {
+		config.Err, config.ErrTerminal = config.Out, config.Terminal
 	}
-	return err
+	return terminal.New(config)
 }
 
-func (c *console) screen(asJSON bool) *terminal.Screen {
-	return terminal.New(terminal.Config{
+// look is how this console shows things to the person at it.
+func (c *console) look(lang string) terminal.Config {
+	getenv := func(name string) string { return os.Getenv(name) }
+	return terminal.Config{
 		Out: c.out, Err: c.err,
-		JSON:     asJSON,
-		Terminal: terminal.IsTerminal(c.out),
+		Terminal: terminal.IsTerminal(c.out), ErrTerminal: terminal.IsTerminal(c.err),
 		NoColor:  os.Getenv("NO_COLOR") != "",
-	})
-}
-
-// follow shows a machine's line on the screen until ctx ends or the gateway has spoken a verdict.
-func follow(ctx context.Context, addr string, config fleetline.Config, screen *terminal.Screen) error {
-	told := config.OnStatus
-	config.OnStatus = func(s fleetline.Status) {
-		showStatus(screen, addr, s)
-		if told != nil {
-			told(s)
-		}
-	}
-	config.OnGap = func(g fleetline.Gap) { screen.Gap(g.Until.Seq + 1) }
-	client, err := fleetline.Connect(ctx, addr, config)
-	if err != nil {
-		return connectError(ctx, err)
-	}
-	for m := range client.Messages(ctx) {
-		screen.Message(terminal.Message{Seq: m.Position.Seq, Epoch: m.Position.Epoch, ID: m.ID, Data: m.Data})
-	}
-	err = client.Err()
-	return errors.Join(err, client.Close())
-}
-
-// connectError tells a verdict and the end of ctx from wrong settings: a client that may go on
-// trying does not return.
-func connectError(ctx context.Context, err error) error {
-	var refusal *fleetline.Refusal
-	var file *fs.PathError
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.As(err, &refusal), errors.As(err, &file):
-		return err
-	}
-	return wrongUse{err}
-}
-
-func showStatus(screen *terminal.Screen, addr string, s fleetline.Status) {
-	switch s.Phase {
-	case fleetline.Connecting:
-		screen.State(terminal.Connecting, addr)
-	case fleetline.Connected:
-		screen.State(terminal.Connected, "machine "+s.MachineID)
-	case fleetline.Waiting:
-		screen.State(terminal.Waiting, fmt.Sprintf("%v; next attempt in %s", s.Reason, s.Delay.Round(1e8)))
-	case fleetline.Ended:
-		var refusal *fleetline.Refusal
-		detail := "" // the sentence is told when the command ends
-		if errors.As(s.Reason, &refusal) {
-			detail = string(refusal.Code)
-		}
-		screen.State(terminal.Closed, detail)
+		ASCII:    !terminal.IsUTF8(getenv) && runtime.GOOS != "windows" && runtime.GOOS != "darwin",
+		Language: terminal.LanguageOf(cmp.Or(lang, os.Getenv("FLEETLINE_LANG")), getenv),
 	}
 }

@@ -139,12 +139,14 @@ func (b *binary) connect(f func(printedLine) (enough bool)) {
 	b.t.Helper()
 	c := exec.Command(b.program, "connect", "--json", "--server", "ws://127.0.0.1:"+b.port, "--state-dir", b.connectDir)
 	c.Env = append(os.Environ(), "FLEETLINE_API_KEY="+b.key)
-	both, err := c.StdoutPipe()
+	both, one, err := os.Pipe() // messages and states in the order in which they come
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	c.Stderr = b.log
-	if err := c.Start(); err != nil {
+	defer both.Close()
+	c.Stdout, c.Stderr = one, one
+	err = errors.Join(c.Start(), one.Close())
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	late := time.AfterFunc(3*time.Minute, func() { _ = c.Process.Kill() })

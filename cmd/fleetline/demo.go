@@ -47,8 +47,8 @@ func (d *demoCmd) Run(ctx context.Context, c *console) (err error) {
 		return fmt.Errorf("making a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	show := &demo{console: c, screen: c.screen(false), dir: dir, length: time.Duration(d.Seconds.value) * time.Second}
-	show.screen.Banner()
+	show := &demo{console: c, screen: terminal.New(c.look("")), dir: dir, length: time.Duration(d.Seconds.value) * time.Second}
+	show.screen.Banner(version().Version)
 	return show.run(ctx)
 }
 
@@ -134,7 +134,7 @@ func (d *demo) use(ctx context.Context, end func(), gateway *server.Server) erro
 	}
 	var work sync.WaitGroup
 	work.Go(func() { d.feed(ctx, end, client, connected) }) // ends with ctx
-	err = follow(ctx, gateway.URL(), config, d.screen)
+	err = (&line{addr: gateway.URL(), config: config, screen: d.screen}).hold(ctx)
 	end()
 	work.Wait()
 	return err
@@ -148,6 +148,7 @@ func (d *demo) feed(ctx context.Context, end func(), client *api.Client, connect
 	case <-ctx.Done():
 		return
 	}
+	d.screen.Space()
 	d.screen.Note(d.commands(machine))
 	if d.length > 0 {
 		defer time.AfterFunc(d.length, end).Stop()

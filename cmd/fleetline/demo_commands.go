@@ -10,16 +10,18 @@ import (
 	"runtime"
 	"strings"
 	"unicode"
+
+	"github.com/fleetline/fleetline/internal/terminal"
 )
 
 // commands are what to paste into a second terminal. They find the gateway by its data folder.
 func (d *demo) commands(machine string) string {
 	program, dir := programName(), quoted(d.dir)
-	return fmt.Sprintf(`In a second terminal:
+	return fmt.Sprintf(`%[4]s
   %[1]s publish --data-dir %[2]s --machine %[3]s hello
   %[1]s machine list --data-dir %[2]s
   %[1]s machine delete --data-dir %[2]s %[3]s
-`, program, dir, machine)
+`, program, dir, machine, d.screen.Language().Say(terminal.WordSecondTerminal))
 }
 
 // programName is how a person runs this program again. What go run built is gone afterwards.

@@ -30,6 +30,11 @@ func (w wrongUse) Unwrap() error { return w.error }
 
 func useError(format string, args ...any) error { return wrongUse{fmt.Errorf(format, args...)} }
 
+// alreadyTold marks an error that a person has been told of already.
+type alreadyTold struct{ error }
+
+func (s alreadyTold) Unwrap() error { return s.error }
+
 // hinted adds what to do next.
 type hinted struct {
 	error
@@ -57,7 +62,8 @@ func exitCode(err error) int {
 // fail prints err, if there is something to say, and returns its exit code.
 func (c *console) fail(err error) int {
 	code := exitCode(err)
-	if code != exitOK {
+	var told alreadyTold
+	if code != exitOK && !errors.As(err, &told) {
 		fmt.Fprint(c.err, explain(err))
 	}
 	return code

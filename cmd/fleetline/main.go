@@ -24,6 +24,7 @@ func main() {
 type console struct {
 	in       io.Reader
 	out, err io.Writer
+	environ  []string // as it was before .env was read
 }
 
 // cli is every command with its flags; kong reads it.
@@ -51,6 +52,7 @@ type cli struct {
 
 // run carries out one command line and returns its exit code.
 func run(args []string, c *console) int {
+	c.environ = os.Environ()
 	if err := loadDotEnv(); err != nil {
 		return c.fail(err)
 	}

@@ -35,12 +35,29 @@ type noteLine struct {
 	Text string    `json:"text"`
 }
 
-func (s *Screen) printJSON(line any) {
+type heartbeatLine struct {
+	Type string    `json:"type"`
+	Time time.Time `json:"time"`
+}
+
+type endLine struct {
+	Type string    `json:"type"`
+	Time time.Time `json:"time"`
+	Text string    `json:"text"`
+	Said string    `json:"said,omitempty"`
+	Done string    `json:"done,omitempty"`
+	Hint string    `json:"hint,omitempty"`
+}
+
+// asJSON tells whether what goes aside is for programs too.
+func (s *Screen) asJSON() bool { return s.c.JSON && !s.aside.terminal }
+
+func (s *Screen) tellJSON(line any) {
 	text, err := EncodeJSON(line)
 	if err != nil {
-		return // lines are made of strings, numbers and JSON that has been checked
+		return // lines are made of strings and numbers
 	}
-	s.print(s.c.Out, string(text)+"\n")
+	s.tell(string(text) + "\n")
 }
 
 // EncodeJSON writes v as one line of JSON that is safe to print: what Safe would escape stands in

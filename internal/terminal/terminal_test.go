@@ -3,6 +3,7 @@ package terminal_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -25,13 +26,14 @@ func faces(c terminal.Config) (s *terminal.Screen, out, err *bytes.Buffer) {
 }
 
 func showAll(s *terminal.Screen) {
-	s.Banner()
+	s.Banner("v1")
 	s.State(terminal.Connecting, "ws://gateway.example")
 	s.State(terminal.Connected, "machine mch_1")
 	s.Note("a note")
 	s.Gap(7)
-	s.Message(terminal.Message{Seq: 8, Epoch: "e", ID: "x", Data: []byte(`{"a": "b c"}`)})
-	s.Message(terminal.Message{Data: []byte(`"live"`)})
+	s.Heartbeat()
+	_ = s.Message(terminal.Message{Seq: 8, Epoch: "e", ID: "x", Data: []byte(`{"a": "b c"}`)})
+	_ = s.Message(terminal.Message{Data: []byte(`"live"`)})
 }
 
 func TestAPipeGetsOnePlainLinePerMessageAndNothingElse(t *testing.T) {
@@ -41,7 +43,7 @@ func TestAPipeGetsOnePlainLinePerMessageAndNothingElse(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("standard output is %q, want %q", out, want)
 	}
-	want = "connecting: ws://gateway.example\nconnected: machine mch_1\na note\ngap: messages before #7 are gone\n"
+	want = "connecting: ws://gateway.example\nconnected: machine mch_1\na note\ngap: messages before #7 are gone and could not be recovered\nheartbeat\n"
 	if aside.String() != want {
 		t.Errorf("standard error is %q, want %q", aside, want)
 	}
@@ -50,7 +52,7 @@ func TestAPipeGetsOnePlainLinePerMessageAndNothingElse(t *testing.T) {
 func TestATerminalGetsEverythingInOnePlace(t *testing.T) {
 	s, out, aside := faces(terminal.Config{Terminal: true, NoColor: true})
 	showAll(s)
-	for _, want := range []string{`|_| |_\___\___|`, "connected: machine mch_1", "gap:", `#8 {"a":"b c"}`} {
+	for _, want := range []string{`|_| |_\___\___|`, "● connected  machine mch_1", "♥ heartbeat", "! gap:", `#8      {"a":"b c"}`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the terminal does not show %q:\n%s", want, out)
 		}
@@ -84,11 +86,8 @@ func TestColourIsForTerminalsThatWantIt(t *testing.T) {
 func TestJSONIsOneObjectALineWithTheDataAsItWas(t *testing.T) {
 	s, out, aside := faces(terminal.Config{JSON: true, Terminal: true})
 	showAll(s)
-	if aside.Len() != 0 {
-		t.Errorf("standard error is %q, want nothing", aside)
-	}
 	var types []string
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(out.String() + aside.String()) {
 		var o struct {
 			Type string
 			Seq  uint64
@@ -102,7 +101,7 @@ func TestJSONIsOneObjectALineWithTheDataAsItWas(t *testing.T) {
 		}
 		types = append(types, o.Type)
 	}
-	if got, want := strings.Join(types, " "), "state state note gap data data"; got != want {
+	if got, want := strings.Join(types, " "), "data data state state note gap heartbeat"; got != want {
 		t.Errorf("lines are %q, want %q", got, want)
 	}
 }
@@ -112,8 +111,8 @@ func TestNoMessageReachesTheTerminalRaw(t *testing.T) {
 	hostile := "\"\x7f\u009b2J \u202egnp.exe \u2028 \U000e0041 \xff caf\u00e9\""
 	for _, c := range []terminal.Config{{Terminal: true, NoColor: true}, {}, {JSON: true}} {
 		s, out, aside := faces(c)
-		s.Message(terminal.Message{Seq: 1, Data: []byte(hostile)})
-		s.Message(terminal.Message{Seq: 2, Data: []byte("\x1b]0;title\a no JSON")})
+		_ = s.Message(terminal.Message{Seq: 1, Data: []byte(hostile)})
+		_ = s.Message(terminal.Message{Seq: 2, Data: []byte("\x1b]0;title\a no JSON")})
 		s.State(terminal.Waiting, "\x1b[2J\r\nforged line")
 		for _, r := range strings.ReplaceAll(out.String()+aside.String(), "\n", "") {
 			if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar {
@@ -156,6 +155,68 @@ func BenchmarkMessage(b *testing.B) {
 	m := terminal.Message{Seq: 1, Data: []byte(`{"load1":0.25,"memUsedBytes":123456789,"rxBytes":1,"txBytes":2}`)}
 	for b.Loop() {
 		out.Reset()
-		s.Message(m)
+		_ = s.Message(m)
+	}
+}
+
+func TestHeartbeatsInARowShareOneLineOfATerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
+	t.Setenv("CLICOLOR_FORCE", "1") // the test's output is a buffer, taken for a terminal
+	os.Unsetenv("NO_COLOR")
+	s, out, _ := faces(terminal.Config{Terminal: true})
+	for range 3 {
+		s.Heartbeat()
+	}
+	_ = s.Message(terminal.Message{Seq: 1, Data: []byte("1")})
+	s.Heartbeat()
+	if got := strings.Count(out.String(), "\n"); got != 2 {
+		t.Errorf("there are %d whole lines, want 2: %q", got, out)
+	}
+	if !strings.Contains(out.String(), "heartbeat, 3 in a row") {
+		t.Errorf("they are not counted: %q", out)
+	}
+}
+
+func TestWhatToDoIsSaidOnceForEachFaultInARow(t *testing.T) {
+	s, _, aside := faces(terminal.Config{})
+	refused := terminal.Problem{Fault: terminal.FaultRefused, Args: []any{"host:1"}}
+	s.Waiting(refused, time.Second)
+	s.Waiting(refused, 2*time.Second)
+	s.Waiting(terminal.Problem{Fault: terminal.FaultTimeout, Args: []any{"host:1"}}, time.Second)
+	s.Waiting(refused, time.Second)
+	if got := strings.Count(aside.String(), "  hint: "); got != 3 {
+		t.Errorf("it is said %d times, want 3:\n%s", got, aside)
+	}
+	if want := "waiting: host:1 refuses the connection: nothing listens there; next attempt in 2s\n"; !strings.Contains(aside.String(), want) {
+		t.Errorf("%q is not in\n%s", want, aside)
+	}
+}
+
+func TestTheEndSaysWhatTheGatewaySaidAndWhatToDo(t *testing.T) {
+	e := terminal.Ending{Sentence: "it was deleted", Words: "Your machine\x1b[2J", Done: "cleared", Advice: "start again"}
+	s, _, aside := faces(terminal.Config{})
+	s.End(e)
+	if want := "fleetline: it was deleted: Your machine\\u001b[2J\n  cleared\n  hint: start again\n"; aside.String() != want {
+		t.Errorf("a pipe gets %q, want %q", aside, want)
+	}
+	s, _, aside = faces(terminal.Config{JSON: true})
+	s.End(e)
+	var line struct{ Type, Text, Said, Done, Hint string }
+	if err := json.Unmarshal(aside.Bytes(), &line); err != nil || line.Type != "end" || line.Said != e.Words || line.Hint != e.Advice {
+		t.Errorf("a program gets %+v, %v", line, err)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestAMessageThatCouldNotBeWrittenIsToldOf(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		s := terminal.New(terminal.Config{Out: fullDisk{}, Err: new(bytes.Buffer), JSON: asJSON})
+		if s.Message(terminal.Message{Seq: 1, Data: []byte("1")}) == nil {
+			t.Error("a message that was lost counts as shown")
+		}
 	}
 }
