@@ -52,6 +52,9 @@ func TestThePackageInstallsWhatAServerNeeds(t *testing.T) {
 	if to, err := os.Readlink(filepath.Join(root, "etc/fleetline/.env")); err != nil || to != "fleetline.env" {
 		t.Errorf(".env leads to %q, %v", to, err)
 	}
+	if settings := read(t, filepath.Join(root, "etc/fleetline/fleetline.env")); !strings.Contains(settings, "\nFLEETLINE_DATA_DIR=/var/lib/fleetline\n") {
+		t.Errorf("operators' commands do not find the gateway's folder:\n%s", settings)
+	}
 	conffiles := output(t, "dpkg-deb", "--ctrl-tarfile", deb)
 	for _, name := range []string{"/etc/fleetline/fleetline.env", "/etc/fleetline/connect.env"} {
 		if !strings.Contains(conffiles, name+"\n") {
@@ -185,7 +188,7 @@ func TestTheDockerfileNamesWhatIsThere(t *testing.T) {
 	text := read(t, "Dockerfile")
 	for _, line := range []string{
 		"COPY --from=build /out/fleetline /usr/bin/fleetline", "COPY --from=build --chown=65532:65532 /out/data /data",
-		"USER 65532:65532", "ENV FLEETLINE_DATA_DIR=/data FLEETLINE_LOG_FORMAT=json", "VOLUME /data", `ENTRYPOINT ["/usr/bin/fleetline"]`, `CMD ["serve"]`,
+		"USER 65532:65532", "ENV PATH=/usr/bin FLEETLINE_DATA_DIR=/data FLEETLINE_LOG_FORMAT=json", "VOLUME /data", `ENTRYPOINT ["/usr/bin/fleetline"]`, `CMD ["serve"]`,
 	} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("the Dockerfile does not say %q", line)
