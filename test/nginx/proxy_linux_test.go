@@ -160,14 +160,18 @@ func (p *proxy) makeCertificate() {
 // tls is how a machine checks that it has reached the right server.
 func (p *proxy) tls() *tls.Config { return &tls.Config{RootCAs: p.roots, ServerName: hostName} }
 
+// binary is where nginx is. Debian keeps it out of the PATH of users.
+func binary() string {
+	if path, err := exec.LookPath("nginx"); err == nil {
+		return path
+	}
+	return "/usr/sbin/nginx"
+}
+
 // start returns when nginx takes connections.
 func (p *proxy) start() {
 	p.t.Helper()
-	binary, err := exec.LookPath("nginx")
-	if err != nil {
-		binary = "/usr/sbin/nginx" // Debian keeps it out of the PATH of users
-	}
-	p.command = exec.Command(binary, "-p", p.dir, "-c", filepath.Join(p.dir, "nginx.conf"), "-e", "stderr")
+	p.command = exec.Command(binary(), "-p", p.dir, "-c", filepath.Join(p.dir, "nginx.conf"), "-e", "stderr")
 	p.command.Stderr = p
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if id, ok := substitute(p.t); ok {
