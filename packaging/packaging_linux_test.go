@@ -33,7 +33,7 @@ func TestThePackageInstallsWhatAServerNeeds(t *testing.T) {
 		"/usr/bin/fleetline":                                "755 root root",
 		"/lib/systemd/system/fleetline.service":             "644 root root",
 		"/lib/systemd/system/fleetline-connect.service":     "644 root root",
-		"/etc/fleetline":                                    "750 root fleetline",
+		"/etc/fleetline":                                    "755 root root",
 		"/etc/fleetline/fleetline.env":                      "640 root fleetline",
 		"/etc/fleetline/.env":                               "777 root root",
 		"/etc/fleetline/connect.env":                        "600 root root",
