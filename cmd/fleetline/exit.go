@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
 
@@ -64,7 +65,11 @@ func (c *console) fail(err error) int {
 	code := exitCode(err)
 	var told alreadyTold
 	if code != exitOK && !errors.As(err, &told) {
-		fmt.Fprint(c.err, explain(err))
+		text := explain(err)
+		if isJournal(c.err) {
+			text = asErrors(text)
+		}
+		fmt.Fprint(c.err, text)
 	}
 	return code
 }
@@ -87,6 +92,12 @@ func explain(err error) string {
 	return text
 }
 
+// isListening tells whether err is of a port that was to be opened here.
+func isListening(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "listen"
+}
+
 func sentenceOf(err error) (sentence, hint string) {
 	var refused *api.Error
 	var h hinted
@@ -101,6 +112,10 @@ func sentenceOf(err error) (sentence, hint string) {
 		return err.Error(), h.hint
 	case errors.As(err, &own):
 		return err.Error(), own.Hint()
+	case errors.Is(err, syscall.EADDRINUSE):
+		return err.Error(), "something else listens there (on Linux `ss -ltnp` shows what): stop it, or choose another port"
+	case errors.Is(err, syscall.EACCES) && isListening(err):
+		return err.Error(), "ports below 1024 are for the superuser, or on Linux for services with AmbientCapabilities=CAP_NET_BIND_SERVICE: choose another port"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return err.Error(), "is the gateway running? Name its data folder with --data-dir"
 	case errors.As(err, &unknown):

@@ -30,6 +30,11 @@ func (s *serveCmd) Run(ctx context.Context, c *console) error {
 	if config.Dev {
 		config.Logger.Warn("development mode: weak secrets are allowed")
 	}
+	config.OnServing = func() {
+		if err := notifyReady(); err != nil {
+			config.Logger.Warn("the service manager does not hear that machines are served", "err", err)
+		}
+	}
 	gateway, err := server.Open(ctx, config)
 	if err != nil {
 		return err

@@ -1,34 +1,17 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/joho/godotenv"
 )
 
 // Settings come from flags, then the environment, then the file .env of the working directory. A
 // setting has one name: --log-level is FLEETLINE_LOG_LEVEL, --port is PORT.
-
-// loadDotEnv adds what .env names to the environment, where it is not named already.
-func loadDotEnv() error {
-	err := godotenv.Load()
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var file *fs.PathError
-	if errors.As(err, &file) {
-		return useError("reading .env: %w", file.Err)
-	}
-	// The cause quotes the line, and the line may hold a secret.
-	return useError("reading .env: a line is not NAME=value")
-}
 
 // secret reads a setting that has no flag: other users of a host can see the command lines.
 func secret(name string) string { return os.Getenv(name) }

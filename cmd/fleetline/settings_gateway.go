@@ -136,8 +136,11 @@ func (s *settings) logger(c *console) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cmp.Or(s.LogLevel, "info"))) // problems says what is wrong with it
 	options := &slog.HandlerOptions{Level: level}
-	if s.LogFormat == "json" {
+	switch {
+	case s.LogFormat == "json":
 		return slog.New(slog.NewJSONHandler(c.err, options))
+	case isJournal(c.err):
+		return slog.New(newJournalHandler(c.err, level))
 	}
 	return slog.New(slog.NewTextHandler(c.err, options))
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
-	"github.com/joho/godotenv"
 )
 
 // setting is one row of docs/settings.md, or what kong knows of one flag.
@@ -77,7 +76,7 @@ func TestTheExampleEnvFileSetsNothingAndNamesOnlyWhatIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := godotenv.UnmarshalBytes(text)
+	set, err := parseDotEnv(string(text))
 	if err != nil {
 		t.Fatalf("it does not parse: %v", err)
 	}

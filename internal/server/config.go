@@ -77,6 +77,8 @@ type Config struct {
 	// ShowFirstKey shows the key of the account that a first start makes. nil: it is written to
 	// first-account.key in DataDir.
 	ShowFirstKey func(accountID, key string)
+	// OnServing hears when machines are served. nil: nobody does.
+	OnServing func()
 	// Version is what the program calls itself.
 	Version string
 	// Logger is required.
@@ -107,6 +109,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TrustedProxies == nil {
 		c.TrustedProxies = []string{"127.0.0.0/8", "::1/128"}
+	}
+	if c.OnServing == nil {
+		c.OnServing = func() {}
 	}
 	return c
 }

@@ -37,6 +37,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return s.gateway.Run(life, func() {
 			start(s.machines.serve)
 			s.log.Info("serving", "machines", s.URL(), "operators", s.AdminURL(), "data", s.config.DataDir, "epoch", s.broker.Epoch())
+			s.config.OnServing()
 		})
 	})
 	var err error
