@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/joho/godotenv"
-
 	"github.com/fleetline/fleetline"
 	"github.com/fleetline/fleetline/internal/terminal"
 )
@@ -129,7 +127,7 @@ func (c *console) setting(name string) string {
 	if isOwn {
 		return os.Getenv(name)
 	}
-	file, err := godotenv.Read()
+	file, err := readDotEnv()
 	if errors.Is(err, os.ErrNotExist) {
 		return ""
 	}

@@ -20,14 +20,13 @@ var errNoAssignment = errors.New("a line is not NAME=value")
 
 // loadDotEnv adds what .env names to the environment, where it is not named already.
 func loadDotEnv() error {
-	text, err := os.ReadFile(".env")
+	set, err := readDotEnv()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return hinted{useError("reading .env: %w", file.Err), "the user that runs fleetline must be able to read the file .env of the working directory"}
 	}
-	set, err := parseDotEnv(string(text))
 	if err != nil {
 		return useError("reading .env: %w", err)
 	}
@@ -40,6 +39,14 @@ func loadDotEnv() error {
 		}
 	}
 	return nil
+}
+
+func readDotEnv() (map[string]string, error) {
+	text, err := os.ReadFile(".env")
+	if err != nil {
+		return nil, err
+	}
+	return parseDotEnv(string(text))
 }
 
 // parseDotEnv refuses lines that dotenv passes over: a typing error in a setting should be heard of.
