@@ -61,7 +61,7 @@ func (c *Client) DeleteToken(ctx context.Context, idOrName string) error {
 // MachinePage reads one page of machines.
 func (c *Client) MachinePage(ctx context.Context, q MachineQuery) (MachinePage, error) {
 	v := url.Values{}
-	for name, value := range map[string]string{"online": string(q.Presence), "account": q.Account, "cursor": q.Cursor} {
+	for name, value := range map[string]string{"online": string(q.Presence), "account": q.Account, "q": q.Search, "cursor": q.Cursor} {
 		if value != "" {
 			v.Set(name, value)
 		}

@@ -225,6 +225,7 @@ const (
 type MachineQuery struct {
 	Presence Presence
 	Account  string // empty: of all accounts
+	Search   string // in id, name, host name or hardware id; empty: all
 	Cursor   string // MachinePage.Next of the page before
 	Limit    int    // 0: DefaultPage
 }

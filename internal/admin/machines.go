@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fleetline/fleetline/api"
@@ -25,6 +26,7 @@ type byMachine struct {
 type machineQuery struct {
 	Online  string `query:"online" enum:"true,false" doc:"Only machines that have a session now, or only those that have none."`
 	Account string `query:"account" maxLength:"256" doc:"Only machines of this account."`
+	Q       string `query:"q" maxLength:"256" doc:"Only machines whose id, name, host name or hardware id contains this, in any case."`
 	Cursor  string `query:"cursor" maxLength:"256" doc:"The next of the page before."`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
@@ -127,12 +129,9 @@ func (a *Admin) show(m directory.Machine) api.Machine {
 }
 
 func (a *Admin) listMachines(ctx context.Context, in *machineQuery) (*answer[api.MachinePage], error) {
-	read := a.allMachines
-	switch api.Presence(in.Online) {
-	case api.Online:
+	read := a.storedMachines
+	if api.Presence(in.Online) == api.Online {
 		read = a.onlineMachines
-	case api.Offline:
-		read = a.offlineMachines
 	}
 	page, err := read(ctx, in)
 	if err != nil {
@@ -141,20 +140,27 @@ func (a *Admin) listMachines(ctx context.Context, in *machineQuery) (*answer[api
 	return &answer[api.MachinePage]{page}, nil
 }
 
-func (a *Admin) allMachines(ctx context.Context, in *machineQuery) (api.MachinePage, error) {
-	rows, more, err := a.rows(ctx, in, in.Cursor)
-	page := newPage(in)
-	for _, m := range rows {
-		page.Machines = append(page.Machines, a.show(m))
+// wants tells whether a machine is among those that are asked for.
+func (q *machineQuery) wants(m api.Machine) bool {
+	if q.Account != "" && q.Account != m.AccountID || api.Presence(q.Online) == api.Offline && m.Online {
+		return false
 	}
-	if more {
-		page.Next = rows[len(rows)-1].ID
-	}
-	return page, err
+	word := strings.ToLower(q.Q)
+	return word == "" || slices.ContainsFunc([]string{m.ID, m.Name, m.Hostname, m.HWID}, func(text string) bool {
+		return strings.Contains(strings.ToLower(text), word)
+	})
 }
 
-// offlineMachines leaves out those that are online while it reads.
-func (a *Admin) offlineMachines(ctx context.Context, in *machineQuery) (api.MachinePage, error) {
+// step is how many machines are read at once: a search wants few of many.
+func (q *machineQuery) step() int {
+	if q.Q != "" {
+		return api.MaxPage
+	}
+	return q.Limit
+}
+
+// storedMachines leaves out those that are not wanted while it reads.
+func (a *Admin) storedMachines(ctx context.Context, in *machineQuery) (api.MachinePage, error) {
 	page, after := newPage(in), in.Cursor
 	for range maxRounds {
 		rows, more, err := a.rows(ctx, in, after)
@@ -163,7 +169,7 @@ func (a *Admin) offlineMachines(ctx context.Context, in *machineQuery) (api.Mach
 		}
 		for i, m := range rows {
 			after = m.ID
-			if s := a.show(m); !s.Online {
+			if s := a.show(m); in.wants(s) {
 				page.Machines = append(page.Machines, s)
 			}
 			if len(page.Machines) == in.Limit {
@@ -187,33 +193,39 @@ func (a *Admin) onlineMachines(ctx context.Context, in *machineQuery) (api.Machi
 	ids := slices.DeleteFunc(a.cfg.OnlineIDs(), func(id string) bool { return id <= in.Cursor })
 	slices.Sort(ids)
 	page := newPage(in)
-	for len(ids) > 0 {
-		batch := ids[:min(len(ids), in.Limit-len(page.Machines))]
-		for _, found := range a.checkMachines(ctx, batch) {
+	for rounds := 0; len(ids) > 0; rounds++ {
+		if rounds == maxRounds {
+			return page, nil
+		}
+		batch := ids[:min(len(ids), in.step())]
+		for i, found := range a.checkMachines(ctx, batch) {
 			if found.Verdict == directory.Unavailable {
 				return page, directory.ErrUnavailable
 			}
-			if found.Verdict == directory.Found && (in.Account == "" || found.Machine.AccountID == in.Account) {
-				page.Machines = append(page.Machines, a.show(found.Machine))
+			if m := a.show(found.Machine); found.Verdict == directory.Found && in.wants(m) {
+				page.Machines = append(page.Machines, m)
+			}
+			if len(page.Machines) == in.Limit {
+				if page.Next = ""; i+1 < len(ids) {
+					page.Next = batch[i]
+				}
+				return page, nil
 			}
 		}
-		ids = ids[len(batch):]
-		if len(page.Machines) == in.Limit && len(ids) > 0 {
-			page.Next = batch[len(batch)-1]
-			break
-		}
+		page.Next, ids = batch[len(batch)-1], ids[len(batch):]
 	}
+	page.Next = ""
 	return page, nil
 }
 
 // rows reads one page of the directory, and whether another follows.
 func (a *Admin) rows(ctx context.Context, in *machineQuery, after string) (rows []directory.Machine, more bool, err error) {
-	rows, err = a.cfg.MachineAdmin.List(ctx, directory.MachineFilter{AccountID: in.Account, After: after, Limit: in.Limit + 1})
+	rows, err = a.cfg.MachineAdmin.List(ctx, directory.MachineFilter{AccountID: in.Account, After: after, Limit: in.step() + 1})
 	if err != nil {
 		return nil, false, err
 	}
-	more = len(rows) > in.Limit
-	return rows[:min(len(rows), in.Limit)], more, nil
+	more = len(rows) > in.step()
+	return rows[:min(len(rows), in.step())], more, nil
 }
 
 func newPage(in *machineQuery) api.MachinePage {

@@ -53,7 +53,8 @@ func TestEveryMachineIsListedOnceWhateverThePageAndTheFilter(t *testing.T) {
 			online = append(online, id)
 		}
 	}
-	d.setOnline("mch_gone", 1) // a session of a machine that was deleted a moment ago
+	named := append([]string{ofA[1], ofB[1]}, ofA[10:20]...) // h1 and h10 to h19
+	d.setOnline("mch_gone", 1)                               // a session of a machine that was deleted a moment ago
 	in := func(ids []string) func(string) bool { return func(id string) bool { return slices.Contains(ids, id) } }
 	for _, c := range []struct {
 		query api.MachineQuery
@@ -66,6 +67,11 @@ func TestEveryMachineIsListedOnceWhateverThePageAndTheFilter(t *testing.T) {
 		{api.MachineQuery{Presence: api.Offline}, func(id string) bool { return !in(online)(id) }},
 		{api.MachineQuery{Presence: api.Online, Account: b.ID}, func(id string) bool { return in(online)(id) && in(ofB)(id) }},
 		{api.MachineQuery{Presence: api.Offline, Account: b.ID}, func(id string) bool { return !in(online)(id) && in(ofB)(id) }},
+		{api.MachineQuery{Search: "HOST-H1"}, in(named)},
+		{api.MachineQuery{Search: ofA[3]}, in(ofA[3:4])},
+		{api.MachineQuery{Search: "nobody"}, func(string) bool { return false }},
+		{api.MachineQuery{Search: "host-h1", Account: a.ID, Presence: api.Offline}, func(id string) bool { return in(named)(id) && in(ofA)(id) && !in(online)(id) }},
+		{api.MachineQuery{Search: "host-h1", Presence: api.Online}, func(id string) bool { return in(named)(id) && in(online)(id) }},
 	} {
 		var want []string
 		for _, id := range all {

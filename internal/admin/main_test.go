@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ type door struct {
 	server *http.Server
 	url    string
 	log    *syncBuffer
+
+	delivered atomic.Uint64
 
 	mu sync.Mutex
 	// guarded by mu
@@ -95,7 +98,7 @@ func (d *door) serve(log *slog.Logger, bends []bend) {
 	}
 	d.t.Cleanup(events.Close)
 	cfg := Config{
-		Token: testToken, Publisher: d.broker, Tokens: shelf, Events: events,
+		Token: testToken, Publisher: d.broker, Tokens: shelf, Events: events, Onlooker: d.broker, Counts: d.counts,
 		Accounts: d.dir.Accounts(), AccountAdmin: d.dir.Accounts(), Machines: d.dir.Machines(), MachineAdmin: d.dir.Machines(),
 		Online: d.sessions, Look: d.look, OnlineIDs: d.onlineIDs, Ready: d.reasons,
 		Deletions: Deletions{List: d.listHeld, Confirm: d.confirmHeld},
@@ -171,6 +174,8 @@ func (d *door) onlineIDs() (ids []string) {
 	}
 	return ids
 }
+
+func (d *door) counts() Counts { return Counts{Delivered: d.delivered.Add(100), Admitted: 7} }
 
 func (d *door) reasons() []string {
 	d.mu.Lock()

@@ -68,7 +68,9 @@ func refusedRequests() []refusedRequest {
 		{"GET", "/v1/events", ``, api.CodeInvalidRequest, []string{"Last-Event-ID: " + pasted}},
 		{"GET", "/v1/machines/" + pasted + "/why", ``, api.CodeMachineNotFound, nil},
 		{"GET", "/v1/backup", ``, api.CodeBrokerUnavailable, nil},
-		{"GET", "/", ``, api.CodeNotFound, nil},
+		{"GET", "/dashboard/" + pasted, ``, api.CodeNotFound, nil},
+		{"POST", "/login", `{"token":` + quoted + `}`, api.CodeUnauthorized, nil},
+		{"GET", "/v1/machines/" + pasted + "/frames", ``, api.CodeMachineNotFound, nil},
 		{"GET", "/v2/" + pasted, ``, api.CodeNotFound, nil},
 		{"GET", "/debug/pprof/cmdline", ``, api.CodeNotFound, nil},
 		{"PUT", "/v1/accounts", `{}`, api.CodeMethodNotAllowed, nil},
@@ -184,8 +186,8 @@ func TestTheDocumentListsEveryRouteAndOnlyThose(t *testing.T) {
 	want := []string{
 		"GET /v1/accounts", "POST /v1/accounts", "DELETE /v1/accounts/{id}", "POST /v1/accounts/{id}/rotate-key",
 		"GET /v1/machines", "GET /v1/machines/{id}", "DELETE /v1/machines/{id}", "POST /v1/machines/{id}/readmit",
-		"GET /v1/machines/{id}/messages", "GET /v1/machines/{id}/why", "POST /v1/messages", "GET /v1/deletions", "POST /v1/deletions/confirm",
-		"GET /v1/backup", "GET /v1/events", "GET /v1/tokens", "POST /v1/tokens", "DELETE /v1/tokens/{id}",
+		"GET /v1/machines/{id}/frames", "GET /v1/machines/{id}/messages", "GET /v1/machines/{id}/why", "POST /v1/messages", "GET /v1/deletions", "POST /v1/deletions/confirm",
+		"GET /v1/backup", "GET /v1/events", "GET /v1/stats", "GET /v1/tokens", "POST /v1/tokens", "DELETE /v1/tokens/{id}",
 		"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /debug/pprof/", "GET /debug/pprof/{profile}",
 	}
 	slices.Sort(got)

@@ -47,7 +47,9 @@ func inMemory(t *testing.T) (net.Conn, chan time.Time) {
 	t.Helper()
 	a, err := New(Config{
 		Token: testToken, Accounts: struct{ directory.Accounts }{}, AccountAdmin: failing{}, Machines: someMachines{}, MachineAdmin: someMachines{},
-		Publisher: away{}, Tokens: new(broker.Shelf), Events: new(broker.Events), Online: func(string) int { return 0 }, Backup: func(context.Context, io.Writer) error { return nil }, Look: func(string, string) api.Why { return api.Why{} }, OnlineIDs: func() []string { return nil }, Ready: func() []string { return nil },
+		Publisher: away{}, Tokens: new(broker.Shelf), Events: new(broker.Events), Onlooker: new(broker.Broker), Counts: func() Counts { return Counts{} },
+		Backup: func(context.Context, io.Writer) error { return nil }, Look: func(string, string) api.Why { return api.Why{} },
+		Online: func(string) int { return 0 }, OnlineIDs: func() []string { return nil }, Ready: func() []string { return nil },
 		Deletions: Deletions{
 			List:    func() []api.HeldDeletion { return nil },
 			Confirm: func(context.Context, func(string) bool) api.ConfirmedDeletions { return api.ConfirmedDeletions{} },

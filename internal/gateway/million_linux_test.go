@@ -160,7 +160,7 @@ func (m *multitude) connect(n int) {
 		if i%wave == 0 {
 			m.await(func() bool { return m.g.hub.Len() >= i-wave/2 })
 		}
-		id := socket.ID(1<<32 | i)
+		id := socket.ID(1<<32 | uint64(i))
 		m.records[i].lastByte.Store(time.Now().UnixNano())
 		m.g.Opened(id, socket.Peer{Addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})})
 		m.g.Frame(id, fmt.Appendf(nil, `{"type":"auth","v":1,"apiKey":"key-%d","machine":{"hwid":"%016d","hostname":"h","os":"linux"}}`, i/1000, i))

@@ -93,7 +93,7 @@ func BenchmarkIdleSession(b *testing.B) {
 func connectMany(b testing.TB, hub *Hub, from, to int) {
 	for i := from; i < to; i++ {
 		who := Identity{Machine: fmt.Sprintf("m_%026d", i), Account: fmt.Sprintf("acc_%020d", i/100), Key: [32]byte{byte(i / 100)}}
-		s, err := hub.Enter(socket.ID(1<<32|i), who, 8)
+		s, err := hub.Enter(socket.ID(1<<32|uint64(i)), who, 8)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -18,7 +18,7 @@ export const words = {
   ofThisNode: ['This gateway process, since it started.', '仅本网关进程,自启动起。'],
   recent: ['What happens', '动态'],
   nothingYet: ['Nothing yet.', '暂无内容。'],
-  search: ['Search by name, host, id or label', '按名称、主机、ID 或标签搜索'],
+  search: ['Search by name, host or id', '按名称、主机或 ID 搜索'],
   name: ['Name', '名称'],
   account: ['Account', '账户'],
   system: ['System', '系统'],
