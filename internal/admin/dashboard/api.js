@@ -25,7 +25,7 @@ export async function call(method, path, body, signal) {
   } catch {
     // A proxy in between may answer in its own words.
   }
-  if (response.status === 401) dispatchEvent(new Event('signedout'));
+  if (response.status === 401 && path !== '/login') dispatchEvent(new Event('signedout'));
   throw new Problem(response.status, problem);
 }
 
