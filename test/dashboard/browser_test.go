@@ -141,11 +141,6 @@ func (b *browser) shows(selector, text string) {
 	b.run(until(`[...document.querySelectorAll(` + quote(selector) + `)].some((e) => e.innerText.includes(` + quote(text) + `))`))
 }
 
-func (b *browser) hasNone(selector string) {
-	b.t.Helper()
-	b.run(until(`document.querySelectorAll(` + quote(selector) + `).length === 0`))
-}
-
 func until(condition string) chromedp.Action[chromedp.Void] {
 	return chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience))
 }
