@@ -51,8 +51,10 @@ func (c *Client) attempt(ctx context.Context) (lived time.Duration, err error) {
 	if w := welcome.Welcome; w != nil {
 		now.MachineID, now.SessionID = w.MachineID, w.SessionID
 		c.identity.adopt(welcome.SessionToken, w.ExpiresAt)
-		// A failed save is retried with the position and told by Close.
-		_ = c.keeper.change(func(s *State) { s.MachineID = w.MachineID })
+		// With the position: a machine that is killed in its first second is owed what came in it. A
+		// failed save is retried and told by Close.
+		_, at := c.inbox.positions()
+		_ = c.keeper.change(func(s *State) { s.MachineID, s.Position = w.MachineID, at })
 	}
 	c.log.Info("the line is up", "machine", now.MachineID, "session", now.SessionID)
 	since := time.Now()

@@ -83,7 +83,8 @@ export class Client {
       await session.open(this.#dial, life);
       since = performance.now();
       const { machineId, sessionId } = session.welcome;
-      if (machineId) await this.#keeper.change({ machineId });
+      // With the position: a machine that is killed in its first second is owed what came in it.
+      if (machineId) await this.#keeper.change({ machineId, position: this.#inbox.processed ?? undefined });
       this.#setStatus({ phase: "connected", machineId, sessionId });
       this.#admit();
       await session.serve(life);
