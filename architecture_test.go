@@ -33,7 +33,7 @@ var relativeLink = regexp.MustCompile(`\]\(([^)#:]+)[^):]*\)`)
 
 func TestEveryFileThatADocumentLinksToExists(t *testing.T) {
 	var pages []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "wire/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "wire/*.md", "clients/*/*.md", "packaging/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

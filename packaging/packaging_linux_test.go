@@ -38,6 +38,7 @@ func TestThePackageInstallsWhatAServerNeeds(t *testing.T) {
 		"/etc/fleetline/.env":                               "777 root root",
 		"/etc/fleetline/connect.env":                        "600 root root",
 		"/usr/share/doc/fleetline/examples/nginx.conf":      "644 root root",
+		"/usr/share/doc/fleetline/examples/grafana.json":    "644 root root",
 		"/usr/share/doc/fleetline/docs/deploy.md":           "644 root root",
 		"/usr/share/doc/fleetline/docs/coming-from-node.md": "644 root root",
 		"/usr/share/doc/fleetline/copyright":                "644 root root",

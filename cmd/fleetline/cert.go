@@ -38,8 +38,8 @@ func (certCmd) Help() string {
 
 	$ fleetline cert --host gateway.example.com,192.0.2.7
 
-A gateway that is started in this folder finds the pair and serves wss. Machines must be told to
-accept it: fleetline connect --insecure.`
+A gateway that is started in this folder finds the pair and serves wss. Machines need cert.pem, and never
+key.pem: fleetline connect --ca cert.pem.`
 }
 
 // pair is a certificate with its key, as PEM.

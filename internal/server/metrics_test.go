@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -12,7 +13,7 @@ import (
 	"github.com/fleetline/fleetline/fleetlinetest"
 )
 
-var helpLine = regexp.MustCompile(`(?m)^# HELP (fleetline_\w+) (.*)$`)
+var helpLine = regexp.MustCompile(`(?m)^# HELP (\w+) (.*)$`)
 var docRow = regexp.MustCompile("(?m)^\\| `(fleetline_\\w+)` \\| (.*) \\|$")
 
 // scrape reads /metrics of a gateway on which everything has happened once that has labels.
@@ -59,23 +60,98 @@ func scrape(t *testing.T) map[string]string {
 	return have
 }
 
-func TestThePageOfMetricsNamesThoseThereAreAndNoOthers(t *testing.T) {
+// describedMetrics reads what docs/metrics.md says of each metric.
+func describedMetrics(t *testing.T) map[string]string {
+	t.Helper()
 	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, named := scrape(t), map[string]string{}
+	described := map[string]string{}
 	for _, m := range docRow.FindAllStringSubmatch(string(page), -1) {
-		named[m[1]] = m[2]
+		described[m[1]] = m[2]
 	}
+	return described
+}
+
+// isElsewhere tells of metrics that only a gateway with another directory has.
+func isElsewhere(text string) bool { return strings.HasPrefix(text, "Supabase only:") }
+
+func TestThePageOfMetricsNamesThoseThereAreAndNoOthers(t *testing.T) {
+	have, named := scrape(t), describedMetrics(t)
 	for name, help := range have {
-		if named[name] == "" {
+		if strings.HasPrefix(name, "fleetline_") && named[name] == "" {
 			t.Errorf("docs/metrics.md lacks\n| `%s` | %s |", name, help)
 		}
 	}
 	for name, text := range named {
-		if have[name] == "" && !strings.HasPrefix(text, "Supabase only:") {
+		if have[name] == "" && !isElsewhere(text) {
 			t.Errorf("docs/metrics.md names %s, which is not there", name)
+		}
+	}
+}
+
+var (
+	metricName = regexp.MustCompile(`\b(?:fleetline|go|process)_\w+`)
+	// histogramPart ends the names of a histogram's and a summary's series.
+	histogramPart = regexp.MustCompile(`_(?:bucket|count|sum)$`)
+)
+
+func TestTheGrafanaDashboardAsksForMetricsThereAre(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := metricName.FindAllString(string(text), -1)
+	if len(names) < 40 {
+		t.Fatalf("the dashboard names %d metrics: they were not found", len(names))
+	}
+	have, named := scrape(t), describedMetrics(t)
+	for _, name := range names {
+		if have[name] == "" && have[histogramPart.ReplaceAllString(name, "")] == "" && !isElsewhere(named[name]) {
+			t.Errorf("the dashboard asks for %s, which is not there", name)
+		}
+	}
+}
+
+func TestTheGrafanaDashboardCanBeImported(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type source struct{ UID string }
+	var d struct {
+		Inputs []struct{ Name, Type string } `json:"__inputs"`
+		Panels []struct {
+			ID          int
+			Type, Title string
+			Datasource  source
+			Targets     []struct {
+				Datasource source
+				Expr       string
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Inputs) != 1 || d.Inputs[0].Name != "DS_PROMETHEUS" || d.Inputs[0].Type != "datasource" {
+		t.Fatalf("an import asks for %+v", d.Inputs)
+	}
+	seen := map[int]string{0: "no panel"}
+	asks := source{"${DS_PROMETHEUS}"}
+	for _, p := range d.Panels {
+		if other, taken := seen[p.ID]; taken {
+			t.Errorf("%s has the id %d of %s", p.Title, p.ID, other)
+		}
+		seen[p.ID] = p.Title
+		if p.Type != "row" && (p.Datasource != asks || len(p.Targets) == 0) {
+			t.Errorf("%s asks %q, with %d queries", p.Title, p.Datasource.UID, len(p.Targets))
+		}
+		for _, q := range p.Targets {
+			if q.Datasource != asks || q.Expr == "" {
+				t.Errorf("%s asks %q for %q", p.Title, q.Datasource.UID, q.Expr)
+			}
 		}
 	}
 }

@@ -1,5 +1,6 @@
 import { openSocket } from "./browser-socket.js";
 import { connectWith } from "./client.js";
+import { randomId } from "./identity.js";
 
 export { Refusal } from "./refusal.js";
 export { MemoryState } from "./state.js";
@@ -12,10 +13,14 @@ export function connect(addr, options) {
   return connectWith({ dial: openSocket, info }, addr, options);
 }
 
+// A page cannot tell a system from its copy: each page is a boot of its own.
+const pageBoot = randomId();
+
 const info = () => ({
   hostname: location.hostname.slice(0, 64),
   os: "browser",
   cpuCores: navigator.hardwareConcurrency,
+  bootId: pageBoot,
 });
 
 /** Keeps the machine's state in localStorage under this name. Two tabs must not share one. */

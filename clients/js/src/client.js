@@ -168,7 +168,7 @@ export async function connectWith({ dial, info }, addr, options) {
   const identity = new Identity({
     apiKey: options.apiKey,
     keeper,
-    machine: enrols ? async () => ({ ...(await info()), ...machine }) : null,
+    machine: enrols ? async (hwid) => ({ ...(await info(hwid)), ...machine }) : null,
   });
   const client = new Client({ options, keeper, identity, dial: (limit) => dial(url, options, limit) });
   client.start();

@@ -7,7 +7,7 @@ const mostKeyBytes = 4096;
 export class Identity {
   #apiKey;
   #keeper;
-  #machine; // what the program says of the machine, or null: the account's default machine
+  #machine; // says what is known of the machine; null: the account's default machine
   #token = null; // {text, expires, key}
   #byToken = false; // the session of now was opened with a token
   #key = "";
@@ -36,7 +36,7 @@ export class Identity {
       ...(this.#byToken ? { sessionToken: token.text } : { apiKey: this.#key }),
       v: version,
       machineId,
-      machine: this.#machine ? { ...(await this.#machine()), hwid } : undefined,
+      machine: this.#machine ? { ...(await this.#machine(hwid)), hwid } : undefined,
       lastSeq: at?.seq,
       epoch: at?.epoch,
     };

@@ -3,6 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { randomBytes } from "node:crypto";
 
+import { bootId } from "./boot.js";
 import { connectWith } from "./client.js";
 import { openSocket } from "./node-socket.js";
 
@@ -19,12 +20,13 @@ export function connect(addr, options) {
   return connectWith({ dial: openSocket, info }, addr, { maxFrame: maxDown, ...options });
 }
 
-const info = () => ({
+const info = async (hwid) => ({
   hostname: os.hostname().slice(0, 64),
   os: process.platform,
   arch: process.arch,
   cpuCores: os.availableParallelism(),
   ramBytes: os.totalmem(),
+  bootId: await bootId(hwid),
 });
 
 /**

@@ -31,6 +31,8 @@ export interface MachineInfo {
   hwid?: string;
   /** Your program's. */
   version?: string;
+  /** Stays while the system runs, and differs between two that run at once: so clones are noticed. */
+  bootId?: string;
 }
 
 /** What a machine keeps between two runs. */

@@ -5,7 +5,7 @@ import { connect as connectPage, LocalState, type Options } from "../src/browser
 const options: NodeOptions = {
   apiKey: async () => "flk_...",
   state: new FileState("/var/lib/agent/fleetline.json"),
-  machine: { version: "1.4.0" },
+  machine: { version: "1.4.0", bootId: "b" },
   headers: { "X-Proxy": "1" },
   tls: { ca: "-----BEGIN CERTIFICATE-----" },
   maxFrame: 4 << 20,
