@@ -159,7 +159,7 @@ func TestAMachineDeletedAfterARotationStaysDeletedForTheNewKey(t *testing.T) {
 		k.db.Exec(t, `update "user" set apikey = 'rotated' where id::text = $1`, id)
 		deleteMachine(t, k.Gateway, hello.text("machineId"))
 		want(t, "with the new key", refused(t, k.URL, withHWID("rotated", "hw")), toldDeleted)
-		_, other := login(t, k.URL, withHWID("rotated", "hw2"))
+		other := comeIn(t, k.URL, withHWID("rotated", "hw2"))
 		if other.text("machineId") == hello.text("machineId") {
 			t.Error("another machine has its id")
 		}
