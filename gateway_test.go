@@ -67,3 +67,19 @@ func TestAMachineLivesThroughRestartsOfBothEndsUntilItIsDeleted(t *testing.T) {
 	}
 	_ = c.Close()
 }
+
+// A machine that is killed in its first second comes back with where it began.
+func TestWhereAMachineBeganIsKeptBeforeAnythingComes(t *testing.T) {
+	gateway := startGateway()
+	t.Cleanup(gateway.Close)
+	state := new(fleetline.MemoryState)
+	client, err := fleetline.Connect(t.Context(), gateway.URL, fleetline.Config{APIKey: "flk_test", State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	kept, err := state.Load()
+	if err != nil || kept.Position.Epoch != "e1" || kept.MachineID != "mch_1" {
+		t.Errorf("kept %+v, %v", kept.Position, err)
+	}
+}

@@ -5,6 +5,7 @@ package dashboard_test
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,7 @@ func TestAnOperatorLooksAfterAFleetInABrowser(t *testing.T) {
 		b.shows(".log", "disconnected")
 		b.shows(".tile .number", "1,999")
 		b.publish(g, api.Target{All: true}, `{"job":"restart"}`)
+		b.goOn(g)
 		b.picture("overview")
 	})
 	t.Run("the list is searched and changes by itself", func(t *testing.T) {
@@ -144,6 +146,17 @@ func TestAnOperatorLooksAfterAFleetInABrowser(t *testing.T) {
 		b.signIn(token)
 		b.shows(".tile .number", "1,99")
 		b.picture("overview-dark")
+	}
+}
+
+// goOn has a few minutes of traffic behind a picture, if pictures are wanted.
+func (b *browser) goOn(g *fleetlinetest.Gateway) {
+	if os.Getenv(picturesVariable) == "" {
+		return
+	}
+	for i := range 150 {
+		b.publish(g, api.Target{All: true}, `{"job":"report"}`)
+		b.run(chromedp.Sleep(time.Duration(500+i%7*100) * time.Millisecond))
 	}
 }
 
