@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ import (
 type page struct {
 	told
 	site     *httptest.Server
-	settings string
+	settings atomic.Value // a string, from when there is a gateway
 }
 
 func newPage(t *testing.T) *page {
@@ -30,7 +31,7 @@ func newPage(t *testing.T) *page {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "test/page.html") })
 	mux.Handle("GET /src/", http.FileServer(http.Dir(".")))
-	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, p.settings) })
+	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, p.settings.Load().(string)) })
 	mux.HandleFunc("POST /event", func(_ http.ResponseWriter, r *http.Request) {
 		var e event
 		if json.NewDecoder(r.Body).Decode(&e) == nil {
@@ -71,7 +72,7 @@ func TestAMachineInAPageLivesUntilItIsDeleted(t *testing.T) {
 	g := fleetlinetest.StartWith(t, fleetlinetest.Config{Origins: []string{p.site.URL}})
 	account, key := g.AddAccount("page")
 	to := api.Target{Account: account}
-	p.settings = fmt.Sprintf(`{"server":%q,"apiKey":%q}`, g.URL, key)
+	p.settings.Store(fmt.Sprintf(`{"server":%q,"apiKey":%q}`, g.URL, key))
 	p.open(t)
 	p.isState(t, "connected")
 	p.shows(t, g.Publish(to, `{"hello":["page",1.5,null]}`), `{"hello":["page",1.5,null]}`)

@@ -55,6 +55,9 @@ func (p *publishCmd) runLines(ctx context.Context, c *console) error {
 	sent := make(chan error, 1)
 	go func() { sent <- l.send(ctx) }() // ends with the input, or at the first line after the stream's end
 	if err := l.receive(); err != nil {
+		if ctx.Err() != nil && len(l.pending) == 0 {
+			return ctx.Err() // Ctrl-C with nothing on its way, however the stream tells it
+		}
 		return err // a read of standard input cannot be interrupted: it ends with the process
 	}
 	return errors.Join(<-sent, l.report())
