@@ -118,7 +118,7 @@ type Machine struct {
 	Version    string    `json:"version,omitempty"`
 	EnrolledAt time.Time `json:"enrolledAt,omitzero"`
 	LastSeenAt time.Time `json:"lastSeenAt,omitzero"`
-	Why        *Why      `json:"why,omitempty" doc:"Only in the answer for one machine; /why has it for deleted machines too."`
+	Why        *Why      `json:"why,omitempty" doc:"Only in the answer for one machine, and absent while the log does not answer; /why has it for deleted machines too."`
 }
 
 // MachinePage is one page of machines, in order of id.

@@ -23,6 +23,11 @@ type byMachine struct {
 	ID string `path:"id" doc:"The machine's id."`
 }
 
+type oneMachine struct {
+	ID  string `path:"id" doc:"The machine's id."`
+	Why bool   `query:"why" default:"true" doc:"false leaves out why, which reads the events and the log."`
+}
+
 type machineQuery struct {
 	Online  string `query:"online" enum:"true,false" doc:"Only machines that have a session now, or only those that have none."`
 	Account string `query:"account" maxLength:"256" doc:"Only machines of this account."`
@@ -68,17 +73,17 @@ func (a *Admin) readmitMachine(ctx context.Context, in *byMachine) (*nothing, er
 	return nil, nil
 }
 
-func (a *Admin) getMachine(ctx context.Context, in *byMachine) (*answer[api.Machine], error) {
+func (a *Admin) getMachine(ctx context.Context, in *oneMachine) (*answer[api.Machine], error) {
 	found := a.checkMachines(ctx, []string{in.ID})[0]
 	if _, err := machineIn(found); err != nil {
 		return nil, err
 	}
 	m := a.show(found.Machine)
-	w, err := a.whyOf(ctx, found)
-	if err != nil {
-		return nil, err
+	if in.Why {
+		if w, err := a.whyOf(ctx, found); err == nil {
+			m.Why = &w
+		}
 	}
-	m.Why = &w
 	return &answer[api.Machine]{m}, nil
 }
 

@@ -1,12 +1,15 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 
 	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/internal/broker"
 )
 
 func TestAMachineIsShownDeletedAndReadmitted(t *testing.T) {
@@ -104,5 +107,37 @@ func TestAPageHoldsNoMoreThanItsLimitAndTheLastHasNoNext(t *testing.T) {
 		if err != nil || len(p.Machines) != min(limit, 4) || (p.Next != "") != next {
 			t.Errorf("limit %d: %d machines, next %q, %v", limit, len(p.Machines), p.Next, err)
 		}
+	}
+}
+
+func TestAMachineIsShownWithWhyUnlessThatIsLeftOutOrTheLogDoesNotAnswer(t *testing.T) {
+	show := func(d *door, query string) (m api.Machine) {
+		t.Helper()
+		id := d.enrol(d.account(), "h1")[0]
+		answer, text := d.browse("GET", "/v1/machines/"+id+query, "", nil, "Authorization", "Bearer "+testToken)
+		if err := json.Unmarshal([]byte(text), &m); err != nil || m.ID != id {
+			t.Fatalf("%q: %s %s", query, answer.Status, text)
+		}
+		return m
+	}
+	d := openDoor(t)
+	if m := show(d, ""); m.Why == nil || m.Why.Standing != api.StandingOffline {
+		t.Errorf("why is %+v", m.Why)
+	}
+	if m := show(d, "?why=false"); m.Why != nil {
+		t.Errorf("why was to be left out: %+v", m.Why)
+	}
+	gone, err := broker.Open(t.Context(), broker.Config{Dir: t.TempDir(), MaxBytes: 256 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := broker.OpenEvents(t.Context(), gone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent.Close()
+	gone.Close()
+	if m := show(openDoor(t, func(c *Config) { c.Events = silent }), ""); m.Why != nil {
+		t.Errorf("why is known without a log: %+v", m.Why)
 	}
 }

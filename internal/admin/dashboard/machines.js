@@ -64,7 +64,7 @@ export async function machines(main, signal) {
     const isNew = [...changed].some((id) => !rows.has(id));
     changed.clear();
     await Promise.all([showTotal(), ...ids.slice(0, 20).map(async (id) => {
-      const m = await get(`/v1/machines/${encodeURIComponent(id)}`, signal).catch((problem) => problem);
+      const m = await get(`/v1/machines/${encodeURIComponent(id)}?why=false`, signal).catch((problem) => problem);
       const row = rows.get(id);
       if (!row) return;
       if (m.code === 'machine_not_found') {
