@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -296,19 +294,7 @@ func awaitRevocations(t *testing.T, g *fleetlinetest.Gateway, n int) {
 
 func revocations(t *testing.T, g *fleetlinetest.Gateway) int {
 	t.Helper()
-	req, err := http.NewRequest("GET", g.AdminURL+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+string(g.Server().AdminToken()))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer http.DefaultClient.CloseIdleConnections()
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	_, rest, ok := strings.Cut(string(text), "\nfleetline_broker_revocations_total ")
+	_, rest, ok := strings.Cut(metricsPage(t, g), "\nfleetline_broker_revocations_total ")
 	if !ok {
 		t.Fatal("the metric is not there")
 	}

@@ -38,6 +38,16 @@ func scrape(t *testing.T) map[string]string {
 	if _, err := s.Receive(); err != nil {
 		t.Fatal(err)
 	}
+	have := map[string]string{}
+	for _, m := range helpLine.FindAllStringSubmatch(metricsPage(t, g), -1) {
+		have[m[1]] = m[2]
+	}
+	return have
+}
+
+// metricsPage reads the metrics as Prometheus does.
+func metricsPage(t *testing.T, g *fleetlinetest.Gateway) string {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.AdminURL+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +63,7 @@ func scrape(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := map[string]string{}
-	for _, m := range helpLine.FindAllStringSubmatch(string(text), -1) {
-		have[m[1]] = m[2]
-	}
-	return have
+	return string(text)
 }
 
 // describedMetrics reads what docs/metrics.md says of each metric.
