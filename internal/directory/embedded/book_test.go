@@ -166,7 +166,7 @@ func TestEnrolmentFollowsItsRules(t *testing.T) {
 			h := rapid.SampledFrom(hwids).Draw(t, "hwid")
 			id := living[h]
 			if id == "" {
-				t.Skip("nobody there")
+				return // nobody is there to be removed
 			}
 			s, _ := book.place(id)
 			store(s.record().with(s.record().find(id), func(l *lifeRecord) { l.DeletedAt, l.Under = time.Now(), []digest{l.Key} }))
