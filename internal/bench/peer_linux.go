@@ -18,6 +18,8 @@ import (
 type peer struct {
 	command []string
 	dir     string
+	// client keeps as many connections as that of the gateway's API does.
+	client http.Client
 
 	child *child // nil before the start
 	told  peerAddrs
@@ -28,6 +30,10 @@ type peerAddrs struct {
 	Machines string `json:"machines"`
 	Control  string `json:"control"`
 	Dialect  string `json:"dialect"`
+}
+
+func newPeer(command []string, dir string) *peer {
+	return &peer{command: command, dir: dir, client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: stepWithin}}
 }
 
 func (p *peer) process() *child { return p.child }
@@ -61,7 +67,7 @@ func (p *peer) call(ctx context.Context, method, path string, body []byte) (stri
 		return "", err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := peerClient.Do(r)
+	answer, err := p.client.Do(r)
 	if err != nil {
 		return "", err
 	}
@@ -72,9 +78,6 @@ func (p *peer) call(ctx context.Context, method, path string, body []byte) (stri
 	}
 	return string(text), err
 }
-
-// peerClient keeps as many connections as the client of the gateway's API does.
-var peerClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: stepWithin}
 
 func (p *peer) settle(ctx context.Context) error {
 	_, err := p.call(ctx, http.MethodPost, "/gc", nil)

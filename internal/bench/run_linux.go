@@ -159,7 +159,7 @@ func measure(ctx context.Context, c Config, name string, p Peer) (result Result,
 // open starts the server and finds out how machines get in.
 func (r *run) open(ctx context.Context, p Peer, dir string, heartbeat time.Duration) (err error) {
 	if p.Command != nil {
-		other := &peer{command: p.Command, dir: dir}
+		other := newPeer(p.Command, dir)
 		r.server = other
 		err = other.start(ctx, heartbeat)
 		r.addr, r.dialect, r.key = other.told.Machines, other.told.Dialect, "key"
