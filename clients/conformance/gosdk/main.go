@@ -17,10 +17,11 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := follow(ctx)
+	out := &lines{encoder: json.NewEncoder(os.Stdout)}
+	err := follow(ctx, out)
 	stop()
 	code, word := outcome(err)
-	say(event{Event: "end", Code: word})
+	out.say(event{Event: "end", Code: word})
 	os.Exit(code)
 }
 
@@ -34,33 +35,31 @@ type event struct {
 	Code  string          `json:"code,omitempty"`
 }
 
-var stdout = &lines{encoder: json.NewEncoder(os.Stdout)}
-
 // lines keeps the lines of two goroutines apart.
 type lines struct {
 	mu      sync.Mutex
 	encoder *json.Encoder
 }
 
-func say(e event) {
-	stdout.mu.Lock()
-	defer stdout.mu.Unlock()
-	_ = stdout.encoder.Encode(e)
+func (l *lines) say(e event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.encoder.Encode(e)
 }
 
 // follow shows what comes until the line ends.
-func follow(ctx context.Context) error {
+func follow(ctx context.Context, out *lines) error {
 	client, err := fleetline.Connect(ctx, os.Getenv("FLEETLINE_SERVER"), fleetline.Config{
 		APIKey:   os.Getenv("FLEETLINE_API_KEY"),
 		State:    fleetline.FileState(filepath.Join(os.Getenv("FLEETLINE_STATE_DIR"), "state.json")),
-		OnStatus: func(s fleetline.Status) { say(event{Event: "state", State: s.Phase.String()}) },
-		OnGap:    func(g fleetline.Gap) { say(event{Event: "gap", Seq: g.Until.Seq}) },
+		OnStatus: func(s fleetline.Status) { out.say(event{Event: "state", State: s.Phase.String()}) },
+		OnGap:    func(g fleetline.Gap) { out.say(event{Event: "gap", Seq: g.Until.Seq}) },
 	})
 	if err != nil {
 		return err
 	}
 	for m := range client.Messages(ctx) {
-		say(event{Event: "data", Seq: m.Position.Seq, ID: m.ID, Data: m.Data})
+		out.say(event{Event: "data", Seq: m.Position.Seq, ID: m.ID, Data: m.Data})
 		hold(ctx, m.Data)
 	}
 	return errors.Join(client.Err(), client.Close())
