@@ -29,6 +29,8 @@ const (
 	crashMessages = 100_000
 	// crashAhead is how many messages may be unacknowledged.
 	crashAhead = 2000
+	// crashPatience is generous: the machine may be busy.
+	crashPatience = 2 * time.Minute
 )
 
 // binary is a gateway in a process of its own, which can be killed.
@@ -91,12 +93,21 @@ func (b *binary) start() {
 	if err := b.command.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for _, err := b.client().Ready(context.Background()); err != nil; _, err = b.client().Ready(context.Background()) {
+	b.await("the gateway is ready", func() bool {
+		_, err := b.client().Ready(context.Background())
+		return err == nil
+	})
+}
+
+// await looks again and again until something is so.
+func (b *binary) await(what string, isSo func() bool) {
+	b.t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(crashPatience); !isSo(); <-again.C {
 		if time.Now().After(deadline) {
-			b.t.Fatal("the gateway is not ready after 30 s")
+			b.t.Fatalf("waited in vain until %s", what)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -197,7 +208,9 @@ func (b *binary) enrol() {
 // publish publishes the numbers from 0 until enough were acknowledged, and goes on over whatever
 // breaks: what was not acknowledged is sent again under the same id.
 func (b *binary) publish(ctx context.Context, acked *atomic.Int64) error {
-	for ctx.Err() == nil && acked.Load() < crashMessages {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for ; ctx.Err() == nil && acked.Load() < crashMessages; <-again.C {
 		if err := b.publishSome(ctx, acked); err != nil && !isBroken(err) {
 			return err
 		}
@@ -216,8 +229,7 @@ func (b *binary) publishSome(ctx context.Context, acked *atomic.Int64) error {
 	defer c.Close()
 	s, err := c.OpenStream(ctx)
 	if err != nil {
-		time.Sleep(10 * time.Millisecond) // it is being started
-		return err
+		return err // it is being started
 	}
 	defer s.Close()
 	next := acked.Load()
@@ -253,11 +265,8 @@ func TestNothingAcknowledgedIsLostWhenTheGatewayIsKilled(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.publish(t.Context(), &acked) }() // ends when all are acknowledged
 	for kill := range crashKills {
-		until := int64(crashMessages) * int64(kill+1) / (crashKills + 1)
-		for acked.Load() < until {
-			time.Sleep(time.Millisecond)
-		}
-		time.Sleep(rand.N(20 * time.Millisecond))
+		until := int64(crashMessages)*int64(kill+1)/(crashKills+1) + rand.Int64N(crashAhead)
+		b.await("more is acknowledged", func() bool { return acked.Load() >= until || len(done) > 0 })
 		b.kill()
 		b.start()
 	}
