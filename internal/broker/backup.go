@@ -152,37 +152,58 @@ func Restore(ctx context.Context, c Config, next func() (*Part, error)) error {
 	return nil
 }
 
+// restoring puts streams back, one after the other.
+type restoring struct {
+	engine  *engine
+	stream  string
+	deliver string // where its chunks go; empty: none is begun
+}
+
 func (e *engine) restoreAll(ctx context.Context, next func() (*Part, error)) error {
-	deliver, name := "", ""
-	finish := func() error {
-		if deliver == "" {
-			return nil
-		}
-		return e.giveChunk(ctx, deliver, name, nil)
+	r := &restoring{engine: e}
+	if err := r.all(ctx, next); err != nil {
+		// The server goes on making a stream that is not ended, also while it stops.
+		_ = r.finish(context.WithoutCancel(ctx))
+		return err
 	}
+	return r.finish(ctx)
+}
+
+func (r *restoring) all(ctx context.Context, next func() (*Part, error)) error {
 	for {
 		p, err := next()
-		switch {
-		case err != nil:
+		if err != nil || p == nil {
 			return err
-		case p == nil:
-			return finish()
-		case p.Config != nil:
-			if err := finish(); err != nil {
-				return err
-			}
-			name = p.Stream
-			if deliver, err = e.beginRestore(ctx, p); err != nil {
-				return err
-			}
-		case p.Stream != name || deliver == "":
-			return errors.New("the parts are out of order")
-		default:
-			if err := e.giveChunk(ctx, deliver, name, p.Data); err != nil {
-				return err
-			}
+		}
+		if err := r.take(ctx, p); err != nil {
+			return err
 		}
 	}
+}
+
+func (r *restoring) take(ctx context.Context, p *Part) (err error) {
+	switch {
+	case p.Config != nil:
+		if err := r.finish(ctx); err != nil {
+			return err
+		}
+		r.stream = p.Stream
+		r.deliver, err = r.engine.beginRestore(ctx, p)
+		return err
+	case p.Stream != r.stream || r.deliver == "":
+		return errors.New("the parts are out of order")
+	}
+	return r.engine.giveChunk(ctx, r.deliver, r.stream, p.Data)
+}
+
+// finish ends the stream that was begun last, once.
+func (r *restoring) finish(ctx context.Context) error {
+	deliver := r.deliver
+	r.deliver = ""
+	if deliver == "" {
+		return nil
+	}
+	return r.engine.giveChunk(ctx, deliver, r.stream, nil)
 }
 
 func (e *engine) beginRestore(ctx context.Context, p *Part) (deliver string, err error) {

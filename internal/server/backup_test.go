@@ -109,7 +109,9 @@ func TestWhatIsNoWholeBackupOfThisFormatIsRefusedAndLeavesNothing(t *testing.T) 
 	cases := map[string][]byte{
 		"nothing":           nil,
 		"no tar":            []byte("hello"),
+		"a quarter":         whole[:len(whole)/4],
 		"half":              whole[:len(whole)/2],
+		"almost all":        whole[:len(whole)-3000],
 		"without its end":   withoutLast(t, whole),
 		"of another format": bytes.Replace(whole, []byte(`"format":1`), []byte(`"format":2`), 1),
 	}
