@@ -1,7 +1,9 @@
 package wire_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/fleetline/fleetline/wire"
 )
@@ -40,5 +42,15 @@ func BenchmarkAppendData(b *testing.B) {
 	var frame []byte
 	for b.Loop() {
 		frame = wire.AppendData(frame[:0], 1042, "", data)
+	}
+}
+
+func BenchmarkEncodeAuthSuccess(b *testing.B) {
+	b.ReportAllocs()
+	hello := wire.AuthSuccess{SessionToken: strings.Repeat("t", 300), Message: wire.TextAuthenticated, Welcome: &wire.Welcome{
+		MachineID: "mch_abcdefgh_0123456789", SessionID: "ses_0123456789abc", ExpiresAt: time.Unix(1e9, 0).UTC(), HeartbeatSeconds: 30, Seq: 1041, Epoch: "k3vq",
+	}}
+	for b.Loop() {
+		wire.MustEncode(hello)
 	}
 }

@@ -10,6 +10,9 @@ import (
 // Encode writes a frame of either direction as JSON text, its type first. Texts are not
 // HTML-escaped: the receiver gets the publisher's bytes.
 func Encode(frame any) ([]byte, error) {
+	if hello, ok := frame.(AuthSuccess); ok {
+		return hello.append(nil), nil
+	}
 	t := typeOf(frame)
 	if t == "" {
 		return nil, fmt.Errorf("encoding a frame: %T is not one", frame)
@@ -49,8 +52,6 @@ func typeOf(frame any) string {
 		return "system_info"
 	case Disconnect:
 		return "disconnect"
-	case AuthSuccess:
-		return "auth_success"
 	case AuthFailed:
 		return "auth_failed"
 	case Error:
@@ -79,8 +80,7 @@ func AppendData(dst []byte, seq uint64, id string, data []byte) []byte {
 		dst = strconv.AppendUint(append(dst, `,"seq":`...), seq, 10)
 	}
 	if id != "" {
-		quoted, _ := json.Marshal(id) // a string cannot fail
-		dst = append(append(dst, `,"id":`...), quoted...)
+		dst = appendText(append(dst, `,"id":`...), id)
 	}
 	dst = append(append(dst, `,"data":`...), data...)
 	return append(dst, '}')

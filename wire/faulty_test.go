@@ -165,3 +165,18 @@ func TestAPongIsReadTheSameHoweverItIsWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestAFieldIsFoundTwiceAmongMany(t *testing.T) {
+	many := `{"type":"pong"`
+	for i := range 100 {
+		many += fmt.Sprintf(`,"field%d":%d`, i, i)
+	}
+	if got, err := wire.ParseUp([]byte(many + `,"seq":7}`)); err != nil || *got.(wire.Pong).Seq != 7 {
+		t.Errorf("the last of many fields was read as %+v, %v", got, err)
+	}
+	for _, again := range []string{`"type":1`, `"field0":1`, `"field99":1`, `"\u0066ield50":1`} {
+		if got, err := wire.ParseUp([]byte(many + "," + again + "}")); err == nil {
+			t.Errorf("%s for the second time was read as %+v", again, got)
+		}
+	}
+}

@@ -19,24 +19,39 @@ func bad(format string, args ...any) error { return &FrameError{fmt.Sprintf(form
 // object is one decoded JSON object. encoding/json alone is not enough here: it matches names
 // without regard to case and lets the last of two equal names win, and a proxy or a log that reads
 // the first would then see another key than the gateway does.
-type object map[string]json.RawMessage
+type object struct {
+	fields []field
+	// places finds fields by name where there are too many to look through.
+	places map[string]int
+}
+
+// field is a part of the frame that it was read from, but for a name that was written with escapes.
+type field struct{ name, value []byte }
+
+// fewFields is how many an honest frame has at most, about.
+const fewFields = 16
 
 // parseObject lets encoding/json judge the text first, so that finding the fields is only a matter of
 // counting brackets.
 func parseObject(frame []byte) (object, error) {
 	if !json.Valid(frame) {
-		return nil, bad("the frame is not valid JSON")
+		return object{}, bad("the frame is not valid JSON")
 	}
-	t := skipSpace(frame)
+	return splitObject(frame)
+}
+
+// splitObject finds the fields of valid JSON.
+func splitObject(valid []byte) (object, error) {
+	t := skipSpace(valid)
 	if t[0] != '{' {
-		return nil, bad("the frame is not a JSON object")
+		return object{}, bad("the frame is not a JSON object")
 	}
-	o := make(object, 8)
+	o := object{fields: make([]field, 0, fewFields)}
 	for t = skipSpace(t[1:]); t[0] != '}'; {
 		name, rest := cutValue(t)
 		value, rest := cutValue(skipSpace(skipSpace(rest)[1:])) // behind the colon
 		if err := o.put(name, value); err != nil {
-			return nil, err
+			return object{}, err
 		}
 		if t = skipSpace(rest); t[0] == ',' {
 			t = skipSpace(t[1:])
@@ -45,16 +60,41 @@ func parseObject(frame []byte) (object, error) {
 	return o, nil
 }
 
-func (o object) put(quoted, value []byte) error {
+func (o *object) put(quoted, value []byte) error {
 	name, ok := unquote(quoted)
 	if !ok {
 		return bad("the frame is not valid JSON")
 	}
-	if _, twice := o[name]; twice {
+	if o.find(string(name)) >= 0 {
 		return bad("a field stands in the frame twice")
 	}
-	o[name] = value
+	o.fields = append(o.fields, field{name, value})
+	switch n := len(o.fields); {
+	case n > fewFields+1:
+		o.places[string(name)] = n - 1
+	case n == fewFields+1:
+		o.places = make(map[string]int)
+		for i, f := range o.fields {
+			o.places[string(f.name)] = i
+		}
+	}
 	return nil
+}
+
+// find is the place of a field, or negative.
+func (o *object) find(name string) int {
+	if o.places != nil {
+		if i, ok := o.places[name]; ok {
+			return i
+		}
+		return -1
+	}
+	for i, f := range o.fields {
+		if string(f.name) == name {
+			return i
+		}
+	}
+	return -1
 }
 
 func skipSpace(t []byte) []byte {
@@ -93,23 +133,28 @@ func cutValue(t []byte) (value, rest []byte) {
 	return t, nil
 }
 
-// unquote reads a JSON string; ok is false if t is none.
-func unquote(t []byte) (text string, ok bool) {
+// unquote reads a JSON string, which is a part of t where nothing is escaped; ok is false if t is none.
+func unquote(t []byte) (text []byte, ok bool) {
 	if len(t) < 2 || t[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	if inner := t[1 : len(t)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
-		return string(inner), true
+		return inner, true
 	}
-	err := json.Unmarshal(t, &text)
-	return text, err == nil
+	var s string
+	err := json.Unmarshal(t, &s)
+	return []byte(s), err == nil
 }
 
-// has tells whether a field was sent; null counts as not sent.
-func (o object) has(name string) bool {
-	v, ok := o[name]
-	return ok && string(v) != "null"
+// value is what was sent for a field, nil if nothing was; null counts as not sent.
+func (o *object) value(name string) []byte {
+	if i := o.find(name); i >= 0 && string(o.fields[i].value) != "null" {
+		return o.fields[i].value
+	}
+	return nil
 }
+
+func (o *object) has(name string) bool { return o.value(name) != nil }
 
 // reader collects the first problem, so that decoders read as a list of fields.
 type reader struct {
@@ -118,10 +163,11 @@ type reader struct {
 }
 
 func (r *reader) text(name string, most int) string {
-	if !r.has(name) {
+	v := r.value(name)
+	if v == nil {
 		return ""
 	}
-	s, ok := unquote(r.object[name])
+	s, ok := unquote(v)
 	if !ok {
 		r.fail(bad("%s must be a string", name))
 		return ""
@@ -130,16 +176,17 @@ func (r *reader) text(name string, most int) string {
 		r.fail(bad("%s is longer than %d bytes", name, most))
 		return ""
 	}
-	return s
+	return string(s)
 }
 
 func (r *reader) integer(name string) uint64 {
-	if !r.has(name) {
+	v := r.value(name)
+	if v == nil {
 		return 0
 	}
-	n, err := strconv.ParseUint(string(r.object[name]), 10, 64)
+	n, err := strconv.ParseUint(string(v), 10, 64)
 	switch {
-	case err != nil && isDigits(r.object[name]), n > MaxSeq:
+	case err != nil && isDigits(v), n > MaxSeq:
 		r.fail(bad("%s is larger than 2^53-1", name))
 	case err != nil:
 		r.fail(bad("%s must be a whole number", name))
@@ -165,10 +212,11 @@ func (r *reader) flag(name string) bool {
 }
 
 func (r *reader) decode(name string, into any, want string) bool {
-	if !r.has(name) {
+	v := r.value(name)
+	if v == nil {
 		return false
 	}
-	if err := json.Unmarshal(r.object[name], into); err != nil {
+	if err := json.Unmarshal(v, into); err != nil {
 		r.fail(bad("%s must be %s", name, want))
 		return false
 	}

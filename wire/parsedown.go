@@ -68,8 +68,8 @@ func (r *reader) instant(name string) time.Time {
 
 // raw keeps null: a message may be null.
 func (r *reader) raw(name string) json.RawMessage {
-	if v, ok := r.object[name]; ok {
-		return v
+	if i := r.find(name); i >= 0 {
+		return r.fields[i].value
 	}
 	return json.RawMessage("null")
 }

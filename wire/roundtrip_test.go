@@ -1,9 +1,11 @@
 package wire_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +85,30 @@ func TestKeysAndTokensAreNotPrinted(t *testing.T) {
 	for _, form := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(form, a); got != "auth ***" {
 			t.Errorf("%s prints %s", form, got)
+		}
+	}
+}
+
+func TestAuthSuccessIsWrittenAsItsTagsSay(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+	for _, odd := range []string{"", "plain", `"\`, "<&>", "\u2028é\x00\n", "\xff", "\x7f"} {
+		for _, hello := range []wire.AuthSuccess{
+			{SessionToken: odd, Message: odd},
+			{SessionToken: odd, Message: odd, Welcome: &wire.Welcome{
+				MachineID: odd, SessionID: odd, ExpiresAt: at, HeartbeatSeconds: 0.25, Seq: wire.MaxSeq, Epoch: odd, Recovered: true, Acked: odd,
+			}},
+			{Welcome: &wire.Welcome{ExpiresAt: at.Truncate(time.Second), HeartbeatSeconds: 30}},
+		} {
+			var want bytes.Buffer
+			enc := json.NewEncoder(&want)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(hello); err != nil {
+				t.Fatal(err)
+			}
+			tagged := `{"type":"auth_success",` + strings.TrimSpace(want.String())[1:]
+			if got := string(wire.MustEncode(hello)); got != tagged {
+				t.Errorf("got  %s\nwant %s", got, tagged)
+			}
 		}
 	}
 }

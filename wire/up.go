@@ -142,10 +142,11 @@ func (r *reader) auth() Up {
 }
 
 func (r *reader) machine(name string) *MachineInfo {
-	if !r.has(name) {
+	v := r.value(name)
+	if v == nil {
 		return nil
 	}
-	o, err := parseObject(r.object[name])
+	o, err := splitObject(v)
 	if err != nil {
 		r.fail(bad("%s must be an object without repeated fields", name))
 		return nil
