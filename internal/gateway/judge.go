@@ -22,13 +22,14 @@ const (
 )
 
 // Applicants are judged one by one while few come, and many at a time in a storm: then a batch waits
-// a moment for the next to come.
+// a moment for the next to come. It looks from time to time instead of being woken by each.
 const (
 	// crowd is how many within crowdWindow are a storm.
 	crowd       = 32
 	crowdWindow = 20 * time.Millisecond
 	linger      = 100 * time.Millisecond // at most, and until nobody has come for lull
 	lull        = 15 * time.Millisecond
+	glance      = 5 * time.Millisecond
 )
 
 // judge asks the directory about applicants.
@@ -90,42 +91,42 @@ func (j *judge) gather(ctx context.Context) []*applicant {
 	case a := <-j.queue:
 		batch = append(batch, a)
 	}
-	var late <-chan time.Time
+	batch = j.add(batch)
 	if j.isCrowded {
-		t := time.NewTimer(linger)
-		defer t.Stop()
-		late = t.C
-	}
-	for len(batch) < judgeBatch {
-		a := j.next(late)
-		if a == nil {
-			break
-		}
-		batch = append(batch, a)
+		batch = j.lingerFor(batch)
 	}
 	j.count(time.Now(), len(batch))
 	return batch
 }
 
-// next is another applicant who is there, or who comes before late; nil if there is none.
-func (j *judge) next(late <-chan time.Time) *applicant {
-	select {
-	case a := <-j.queue:
-		return a
-	default:
+// add takes those who are there.
+func (j *judge) add(batch []*applicant) []*applicant {
+	for len(batch) < judgeBatch {
+		select {
+		case a := <-j.queue:
+			batch = append(batch, a)
+		default:
+			return batch
+		}
 	}
-	if late == nil {
-		return nil
+	return batch
+}
+
+// lingerFor adds whoever comes. When nobody does for a while, those who are there are all who come for
+// now: they may be waiting for each other.
+func (j *judge) lingerFor(batch []*applicant) []*applicant {
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	now := time.Now()
+	last, latest := now, now.Add(linger)
+	for len(batch) < judgeBatch && now.Before(latest) && now.Sub(last) < lull {
+		now = <-tick.C
+		before := len(batch)
+		if batch = j.add(batch); len(batch) > before {
+			last = now
+		}
 	}
-	quiet := time.NewTimer(lull)
-	defer quiet.Stop()
-	select {
-	case a := <-j.queue:
-		return a
-	case <-late:
-	case <-quiet.C: // those who are there are all who come for now: they may be waiting for each other
-	}
-	return nil
+	return batch
 }
 
 // count notes how many came of late.
