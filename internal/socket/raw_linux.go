@@ -1,8 +1,10 @@
 package socket
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +33,36 @@ func send(fd int, p []byte) (int, error) {
 		return 0, err
 	}
 	return int(n), nil
+}
+
+// accept takes a connection that has come. It is unix.Accept4 without the question for the protocol,
+// which is known here.
+func accept(fd int) (int, netip.AddrPort, error) {
+	var from unix.RawSockaddrAny
+	size := uint32(unsafe.Sizeof(from))
+	n, _, err := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if err != 0 {
+		return -1, netip.AddrPort{}, err
+	}
+	return int(n), addrPort(&from), nil
+}
+
+func addrPort(from *unix.RawSockaddrAny) netip.AddrPort {
+	switch from.Addr.Family {
+	case unix.AF_INET:
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(from))
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), hostOrder(&a.Port))
+	case unix.AF_INET6:
+		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(from))
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), hostOrder(&a.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// hostOrder reads a port, which the kernel writes in the network's order.
+func hostOrder(port *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
 }
 
 // gatherMost is how many frames one write takes: together they fill a socket's buffer, also small

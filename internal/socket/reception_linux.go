@@ -56,6 +56,9 @@ const (
 	receptionBuffer = 8 << 10
 	// acceptMost is how many are let in before the others get their turn.
 	acceptMost = 64
+	// deferAccept is for how many seconds the kernel keeps a connection to itself that has said nothing.
+	// Machines speak at once: most are then taken, heard and let in without being waited for.
+	deferAccept = 1
 )
 
 // Receive implements Receiver.
@@ -94,6 +97,7 @@ func (r *reception) open() error {
 		// These only tune.
 		_ = unix.SetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
 		_ = unix.SetsockoptInt(r.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(r.fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, deferAccept)
 		err = r.watch(r.fd)
 	})
 	return errors.Join(outside, err)
@@ -177,7 +181,7 @@ func (r *reception) turn() (nc net.Conn, err error) {
 // letIn takes who is at the port.
 func (r *reception) letIn() (net.Conn, error) {
 	for range acceptMost {
-		fd, from, err := unix.Accept4(r.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, from, err := accept(r.fd)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return nil, nil
@@ -186,7 +190,7 @@ func (r *reception) letIn() (net.Conn, error) {
 		case err != nil:
 			return nil, r.failure(os.NewSyscallError("accept4", err))
 		}
-		if nc := r.seat(fd, addrPort(from)); nc != nil {
+		if nc := r.seat(fd, from); nc != nil {
 			return nc, nil
 		}
 	}
@@ -317,16 +321,6 @@ func (r *reception) dismiss(fd int) {
 	delete(r.silent, fd)
 	_ = unix.Close(fd)
 	g.leave()
-}
-
-func addrPort(from unix.Sockaddr) netip.AddrPort {
-	switch a := from.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
-	}
-	return netip.AddrPort{}
 }
 
 // alarm interrupts the waiting of a nest at a moment, or for ever.
