@@ -46,7 +46,7 @@ func splitObject(valid []byte) (object, error) {
 	if t[0] != '{' {
 		return object{}, bad("the frame is not a JSON object")
 	}
-	o := object{fields: make([]field, 0, fewFields)}
+	o := object{fields: make([]field, 0, fewFields/2)}
 	for t = skipSpace(t[1:]); t[0] != '}'; {
 		name, rest := cutValue(t)
 		value, rest := cutValue(skipSpace(skipSpace(rest)[1:])) // behind the colon
