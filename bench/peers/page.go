@@ -28,6 +28,7 @@ type result struct {
 	Scenario string   `json:"scenario"`
 	Server   string   `json:"server"`
 	Load     float64  `json:"loadBefore"`
+	Write    float64  `json:"writeMicros"`
 	Took     float64  `json:"tookSeconds"`
 	Figures  []figure `json:"figures"`
 	Notes    []string `json:"notes"`
@@ -104,7 +105,8 @@ func section(b *strings.Builder, r *report, scenario, top string) {
 }
 
 func remarks(b *strings.Builder, x result) {
-	fmt.Fprintf(b, "- %s: took %g s; load average before it %.2f\n", x.Server, x.Took, x.Load)
+	fmt.Fprintf(b, "- %s: took %g s; before it the load average was %.2f, and one write of 128 B to a socket took %g us of CPU\n",
+		x.Server, x.Took, x.Load, x.Write)
 	for _, note := range x.Notes {
 		fmt.Fprintf(b, "- %s: %s\n", x.Server, note)
 	}

@@ -126,7 +126,8 @@ func (c *console) printNotes(r *bench.Report, scenario string) {
 		if result == nil {
 			continue
 		}
-		fmt.Fprintf(c.out, "  %s: took %.1f s, load average before it %.2f\n", server, result.Took, result.Load)
+		fmt.Fprintf(c.out, "  %s: took %.1f s; before it the load average was %.2f, and one write of 128 B to a socket took %.2f us of CPU\n",
+			server, result.Took, result.Load, result.Write)
 		for _, note := range result.Notes {
 			fmt.Fprintf(c.out, "  %s: %s\n", server, note)
 		}

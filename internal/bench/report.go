@@ -24,7 +24,10 @@ type Result struct {
 	Scenario string `json:"scenario"`
 	Server   string `json:"server"`
 	// Load is the system's load average over a minute before the scenario began: what else ran.
-	Load    float64  `json:"loadBefore"`
+	Load float64 `json:"loadBefore"`
+	// Write is the CPU time, in microseconds, that one write of 128 bytes to a socket took this host just
+	// before: by that the kernel's share of a figure can be told from the server's.
+	Write   float64  `json:"writeMicros"`
 	Took    float64  `json:"tookSeconds"`
 	Figures []Figure `json:"figures"`
 	Notes   []string `json:"notes,omitempty"`

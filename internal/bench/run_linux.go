@@ -123,6 +123,11 @@ func measure(ctx context.Context, c Config, name string, p Peer) (result Result,
 	load, _ := os.ReadFile("/proc/loadavg")
 	result = Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
 	fmt.Fprintf(c.Log, "%s: %s\n", name, p.Name)
+	cost, err := writeCost()
+	if err != nil {
+		return result, err
+	}
+	result.Write = math.Round(float64(cost.Nanoseconds())/10) / 100
 	began := time.Now()
 	defer func() {
 		result.Took = math.Round(time.Since(began).Seconds()*10) / 10

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// writeSockets and writeRounds are how often a write is tried: it takes a tenth of a second.
+	writeSockets = 200
+	writeRounds  = 25
+	writeBytes   = 128
+)
+
+// writeCost is the CPU time of one write of 128 bytes to a TCP socket of this host whose peer does not
+// wait for it: what no server can go below for a message to one machine. Hosts differ in it by more
+// than in what a program's own instructions cost.
+func writeCost() (time.Duration, error) {
+	p, err := connectPairs(writeSockets)
+	defer p.close()
+	if err != nil {
+		return 0, fmt.Errorf("measuring a write: %w", err)
+	}
+	runtime.LockOSThread() // the time is a thread's
+	defer runtime.UnlockOSThread()
+	var took []time.Duration
+	for range writeRounds {
+		began := threadTime()
+		for _, fd := range p.near {
+			if _, err := unix.Write(fd, make([]byte, writeBytes)); err != nil {
+				return 0, fmt.Errorf("measuring a write: %w", err)
+			}
+		}
+		took = append(took, (threadTime()-began)/writeSockets)
+		for _, fd := range p.far {
+			if _, err := unix.Read(fd, make([]byte, writeBytes)); err != nil {
+				return 0, fmt.Errorf("measuring a write: %w", err)
+			}
+		}
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
+}
+
+// threadTime is the CPU time of this thread.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) // it is there on every Linux
+	return time.Duration(t.Nano())
+}
+
+// pairs are connections of this process with itself.
+type pairs struct{ near, far []int }
+
+func connectPairs(n int) (p pairs, err error) {
+	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return p, err
+	}
+	defer unix.Close(listener)
+	err = errors.Join(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(listener, n))
+	if err != nil {
+		return p, err
+	}
+	at, err := unix.Getsockname(listener)
+	for i := 0; i < n && err == nil; i++ {
+		err = p.connect(listener, at)
+	}
+	return p, err
+}
+
+func (p *pairs) connect(listener int, at unix.Sockaddr) error {
+	near, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	p.near = append(p.near, near)
+	if err := unix.Connect(near, at); err != nil {
+		return err
+	}
+	far, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	p.far = append(p.far, far)
+	return unix.SetsockoptInt(near, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+}
+
+func (p *pairs) close() {
+	for _, fd := range append(p.near, p.far...) {
+		_ = unix.Close(fd)
+	}
+}
