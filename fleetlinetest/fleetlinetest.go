@@ -17,8 +17,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
-	"strings"
+	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,8 +86,6 @@ func StartWith(t testing.TB, c Config) *Gateway {
 	}
 	g := &Gateway{t: t, DataDir: c.DataDir, config: server.Config{
 		DataDir:       c.DataDir,
-		Addr:          "127.0.0.1:0",
-		AdminAddr:     "127.0.0.1:0",
 		Heartbeat:     c.Heartbeat,
 		TokenLife:     c.TokenLife,
 		MaxFrameUp:    c.MaxFrameUp,
@@ -107,7 +107,7 @@ func StartWith(t testing.TB, c Config) *Gateway {
 
 func (g *Gateway) start() {
 	g.t.Helper()
-	s, err := server.Open(context.Background(), g.config)
+	s, err := g.open()
 	if err != nil {
 		g.t.Fatalf("starting a gateway: %v", err)
 	}
@@ -115,29 +115,48 @@ func (g *Gateway) start() {
 	g.server, g.stop, g.done = s, stop, make(chan error, 1)
 	go func() { g.done <- errors.Join(s.Run(ctx), s.Close()) }() // Stop ends it and waits
 	g.URL, g.AdminURL = s.URL(), s.AdminURL()
-	g.config.Addr, g.config.AdminAddr = addrOf(g.URL), addrOf(g.AdminURL) // for a restart
 	if g.API, err = api.NewClient(g.AdminURL, string(s.AdminToken())); err != nil {
 		g.t.Fatalf("starting a gateway: %v", err)
 	}
 	g.waitReady()
 }
 
-func addrOf(url string) string {
-	_, addr, _ := strings.Cut(url, "://")
-	return addr
+// open opens the server, the first time on ports that nobody has.
+func (g *Gateway) open() (*server.Server, error) {
+	if g.server != nil {
+		return server.Open(context.Background(), g.config)
+	}
+	const tries = 20
+	var err error
+	for range tries {
+		g.config.Addr, g.config.AdminAddr = spareAddr(), spareAddr()
+		var s *server.Server
+		if s, err = server.Open(context.Background(), g.config); err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return s, err
+		}
+	}
+	return nil, err
+}
+
+// spareAddr is an address that the gateway finds free again after a stop: its port lies below those
+// that systems give to outgoing connections and to whoever asks for any.
+func spareAddr() string {
+	const lowest, highest = 20000, 32000
+	return fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
 }
 
 // waitReady returns when the gateway says that it is ready.
 func (g *Gateway) waitReady() {
 	g.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	const within = time.Minute // the machine may be busy
+	deadline := time.Now().Add(within)
 	for {
 		_, err := g.API.Ready(context.Background())
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			g.t.Fatalf("starting a gateway: not ready after 10 s: %v", err)
+			g.t.Fatalf("starting a gateway: not ready after %s: %v", within, err)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/fleetline/fleetline/internal/bench"
 )
 
-// TestEveryScenarioMeasures runs each scenario small against a real gateway and real workers.
+// TestEveryScenarioMeasures runs each scenario small against a real gateway and real workers. What is
+// measured is not looked at, so nothing has to come to rest before.
 func TestEveryScenarioMeasures(t *testing.T) {
 	program, err := exec.LookPath("fleetline")
 	if err != nil {
@@ -30,7 +31,8 @@ func TestEveryScenarioMeasures(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			profiles := t.TempDir()
 			report, err := bench.Run(t.Context(), bench.Config{
-				Program: program, Scenarios: []string{scenario}, Machines: 200, Duration: 250 * time.Millisecond, Profiles: profiles,
+				Program: program, Scenarios: []string{scenario}, Machines: 200, Duration: 250 * time.Millisecond,
+				Rest: time.Millisecond, Profiles: profiles,
 			})
 			if err != nil {
 				t.Fatal(err, report.Of(scenario, "fleetline"))

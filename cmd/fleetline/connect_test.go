@@ -39,7 +39,7 @@ func client(t *testing.T, env []string, args ...string) (code int, out, err stri
 	defer cancel()
 	c := exec.CommandContext(ctx, "fleetline", args...)
 	home := t.TempDir()
-	c.Dir, c.Env = home, append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GORACE=atexit_sleep_ms=0"}, env...)
+	c.Dir, c.Env = home, append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, raceOptions + "=" + quickEnd}, env...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if runErr := c.Run(); runErr != nil {
@@ -56,7 +56,7 @@ func startClient(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p, home := newProcess(), t.TempDir()
 	p.command = exec.Command("fleetline", args...)
-	p.command.Dir, p.command.Env = home, append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GORACE=atexit_sleep_ms=0"}, env...)
+	p.command.Dir, p.command.Env = home, append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, raceOptions + "=" + quickEnd}, env...)
 	p.command.Stdout, p.command.Stderr = &p.out, &p.err
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)

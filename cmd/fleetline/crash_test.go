@@ -68,20 +68,29 @@ func newBinary(t testing.TB) *binary {
 func built(t testing.TB) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "fleetline")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v\n%s", err, out)
 	}
 	return program
 }
 
+// spare is a port that nobody has, and that nobody is given while a gateway is started anew: it lies
+// below those of outgoing connections and of whoever asks for any.
 func spare(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const lowest, highest, tries = 20000, 32000, 100
+	var err error
+	for range tries {
+		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal(err)
+	return ""
 }
 
 func (b *binary) start() {

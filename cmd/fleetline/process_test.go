@@ -98,7 +98,7 @@ func (p *process) wait() {
 // command is a program in the script's folder and environment, with what is set before its name.
 func command(ts *testscript.TestScript, args []string, out, err io.Writer) *exec.Cmd {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "GOTRACEBACK", "GOCOVERDIR", "GORACE"} {
+	for _, name := range []string{"PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "GOTRACEBACK", "GOCOVERDIR", raceOptions} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

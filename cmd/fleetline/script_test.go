@@ -9,8 +9,16 @@ import (
 	"go.uber.org/goleak"
 )
 
+// raceOptions are for the race detector in the programs that tests start; the tests' own it has read
+// by then. Programs wait for what they began, so there is nothing to look at after their ends.
+const raceOptions, quickEnd = "GORACE", "atexit_sleep_ms=0"
+
 // TestMain makes this test's own binary the program that the scripts run.
 func TestMain(m *testing.M) {
+	// The race detector would have every program that a test starts wait for a second at its end.
+	if err := os.Setenv(raceOptions, quickEnd); err != nil {
+		panic(err)
+	}
 	testscript.Main(leakChecked{m}, map[string]func(){"fleetline": main})
 }
 
@@ -51,7 +59,7 @@ func TestTheCommandLine(t *testing.T) {
 
 // prepare gives each script a home of its own. Settings of whoever runs the test do not reach it.
 func prepare(env *testscript.Env) error {
-	env.Setenv("GORACE", "atexit_sleep_ms=0") // the default is a second for every program that ends
+	env.Setenv(raceOptions, quickEnd)
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
 	env.Values[processes{}] = map[string]*process{}

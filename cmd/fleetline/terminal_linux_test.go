@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,7 +87,9 @@ func typeText(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has no terminal", args[0])
 	}
 	text := strings.TrimSpace(ts.ReadFile(strings.TrimPrefix(args[1], "file:")))
-	for deadline := time.Now().Add(patience); p.terminal.echoes(ts); runtime.Gosched() {
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); p.terminal.echoes(ts); <-again.C {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s shows what is typed:\n%s", args[0], &p.out)
 		}

@@ -23,7 +23,7 @@ func openWindow(t *testing.T, columns int, env ...string) *window {
 	t.Helper()
 	w := &window{t, filepath.Join(t.TempDir(), "tmux")}
 	args := []string{"-u", "-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(columns), "-y", "50"}
-	for _, v := range append(env, "HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=", "GORACE=atexit_sleep_ms=0") {
+	for _, v := range append(env, "HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=", raceOptions+"="+quickEnd) {
 		args = append(args, "-e", v)
 	}
 	t.Cleanup(func() { _ = exec.Command("tmux", "-S", w.socket, "kill-server").Run() })
@@ -55,7 +55,9 @@ func (w *window) screen() string { return w.tmux("capture-pane", "-p") }
 // waitFor returns the screen once all of this can be seen on it.
 func (w *window) waitFor(wanted ...string) string {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); ; <-again.C {
 		screen, missing := w.screen(), ""
 		for _, text := range wanted {
 			if !strings.Contains(screen, text) {

@@ -46,6 +46,9 @@ type Config struct {
 	Machines int
 	// Duration is how long each rate is measured. 0: 5 s.
 	Duration time.Duration
+	// Rest is how long a gateway is left alone after machines have come, while it does what that leaves
+	// behind. 0: as long as that takes. Less spoils the figures: it is for tests, which compare none.
+	Rest time.Duration
 	// ServerArgs are further flags of the gateway.
 	ServerArgs []string
 	// Peers are measured beside the gateway, in the scenarios that they can take part in.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,12 @@ func (r *run) calm(ctx context.Context) error {
 	if r.gateway == nil {
 		return nil // a peer keeps nothing of its machines
 	}
-	return pause(ctx, noted)
+	return r.rest(ctx, noted)
+}
+
+// rest waits for what goes on in a gateway after machines have come, which nothing tells.
+func (r *run) rest(ctx context.Context, usual time.Duration) error {
+	return pause(ctx, cmp.Or(r.config.Rest, usual))
 }
 
 // drop breaks connections off and waits until the server has noticed.

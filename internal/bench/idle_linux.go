@@ -45,17 +45,6 @@ func idle(ctx context.Context, r *run) error {
 // them after five seconds, and its log drops what it has written from memory after ten more.
 const atRest = 18 * time.Second
 
-func comeToRest(ctx context.Context) error {
-	t := time.NewTimer(atRest)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // climb connects a fifteenth, a third and then all of the machines, and looks at the memory at each
 // step, when they have come to rest.
 func (r *run) climb(ctx context.Context) (resident, anonymous []point, err error) {
@@ -64,7 +53,7 @@ func (r *run) climb(ctx context.Context) (resident, anonymous []point, err error
 		if _, err := r.connect(ctx, from, to, connecting{}); err != nil {
 			return nil, nil, err
 		}
-		if err := comeToRest(ctx); err != nil {
+		if err := r.rest(ctx, atRest); err != nil {
 			return nil, nil, err
 		}
 		m, err := r.settled(ctx)

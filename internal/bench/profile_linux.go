@@ -19,7 +19,7 @@ func (r *run) profile(ctx context.Context) (wait func()) {
 		return func() {}
 	}
 	name := fmt.Sprintf("%s-%d.pprof", r.result.Scenario, len(r.result.Profiles)+1)
-	seconds := math.Ceil((r.config.Duration + time.Second).Seconds())
+	seconds := math.Ceil((r.config.Duration + time.Second/2).Seconds())
 	taken := make(chan error, 1)
 	go func() { // wait waits for it
 		// The machines' port opens before the operators' does.

@@ -23,6 +23,7 @@ func restoreTo(t *testing.T, dir string, backup []byte) error {
 }
 
 func TestARestoreBeginsANewLifeAndDeletesNobody(t *testing.T) {
+	t.Parallel()
 	g := fleetlinetest.Start(t)
 	account, key := g.AddAccount("a")
 	_, before := login(t, g.URL, withHWID(key, "before"))
@@ -100,6 +101,7 @@ func TestARestoreBeginsANewLifeAndDeletesNobody(t *testing.T) {
 }
 
 func TestWhatIsNoWholeBackupOfThisFormatIsRefusedAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	g := fleetlinetest.Start(t)
 	var buf bytes.Buffer
 	if err := g.API.Backup(t.Context(), &buf); err != nil {

@@ -88,6 +88,7 @@ func TestEverythingThatHappensToAMachineIsAnEventAlsoAfterARestart(t *testing.T)
 }
 
 func TestAStreamOfEventsEndsWithTheGatewayAndWithItsToken(t *testing.T) {
+	t.Parallel()
 	g := fleetlinetest.Start(t)
 	k, err := g.API.AddToken(t.Context(), api.NewToken{Scopes: []api.Scope{api.ScopeRead}})
 	if err != nil {

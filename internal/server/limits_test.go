@@ -10,6 +10,7 @@ import (
 )
 
 func TestFramesAreBoundedBothWaysAsTheSettingsSay(t *testing.T) {
+	t.Parallel()
 	g := fleetlinetest.StartWith(t, fleetlinetest.Config{MaxFrameUp: 32 << 10, MaxFrameDown: 2 << 20})
 	_, key := g.AddAccount("a")
 	l, _ := login(t, g.URL, withHWID(key, "hw"))

@@ -84,6 +84,7 @@ func describedMetrics(t *testing.T) map[string]string {
 func isElsewhere(text string) bool { return strings.HasPrefix(text, "Supabase only:") }
 
 func TestThePageOfMetricsNamesThoseThereAreAndNoOthers(t *testing.T) {
+	t.Parallel()
 	have, named := scrape(t), describedMetrics(t)
 	for name, help := range have {
 		if strings.HasPrefix(name, "fleetline_") && named[name] == "" {
@@ -104,6 +105,7 @@ var (
 )
 
 func TestTheGrafanaDashboardAsksForMetricsThereAre(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../packaging/grafana.json")
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ func numberFrom(t *testing.T, variable string, usual uint64) uint64 {
 // whose accounts are elsewhere, and holds every machine's story against what is true. Another seed and
 // more steps: FLEETLINE_TEST_SEED and FLEETLINE_TEST_STEPS.
 func TestNoScheduleOfMishapsBreaksThePromiseOfDeletion(t *testing.T) {
+	t.Parallel()
 	seed := numberFrom(t, seedVariable, rand.Uint64N(1_000_000))
 	steps := numberFrom(t, stepsVariable, usualSteps)
 	server := pgtest.Start(t, "wal_level=logical")

@@ -75,6 +75,7 @@ func TestWhySaysHowAMachineStandsAndItsEndsOutliveARestart(t *testing.T) {
 }
 
 func TestTwoLiveSessionsFromDifferentBootsAreSuspectedAndFromTheSameAreNot(t *testing.T) {
+	t.Parallel()
 	g := fleetlinetest.StartWith(t, fleetlinetest.Config{Heartbeat: time.Second})
 	_, key := g.AddAccount("a")
 	from := func(hwid, boot string) *fleetline.Client {

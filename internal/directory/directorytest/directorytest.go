@@ -32,8 +32,8 @@ type Fixture struct {
 	Restart func() Fixture
 }
 
-// patience is how long an event may take before it counts as missing.
-const patience = 10 * time.Second
+// patience is how long an event may take before it counts as missing; the machine may be busy.
+const patience = 30 * time.Second
 
 // oddKeys hold what has a meaning in URLs, SQL, filters and patterns.
 var oddKeys = []directory.Key{

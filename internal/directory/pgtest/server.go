@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// startTimeout is generous: the machine may be busy.
-	startTimeout = 30 * time.Second
-	callTimeout  = 10 * time.Second
+	// Both are generous: the machine may be busy.
+	startTimeout = time.Minute
+	callTimeout  = 30 * time.Second
 )
 
 // settings make a server quick to start and to throw away. synchronous_commit stays on: without it
@@ -31,7 +31,8 @@ fsync = off
 synchronous_commit = on
 full_page_writes = off
 shared_buffers = 32MB
-max_connections = 100
+max_connections = 200
+max_replication_slots = 40
 log_timezone = UTC
 timezone = UTC
 autovacuum_naptime = 1h

@@ -43,6 +43,7 @@ func TestDiagnoseFindsNothingWrongWithAGoodDatabase(t *testing.T) {
 }
 
 func TestDiagnoseSaysWhatIsWrongAndItsSQLPutsItRight(t *testing.T) {
+	t.Parallel()
 	w := &world{Database: pgtest.Shared(t).Database(t), t: t, idType: "uuid", logs: &logs{}}
 	w.Exec(t, expectFinding(t, w.diagnose(), "accounts", directory.Fail, "no column").SQL)
 	w.Exec(t, `alter table "user" drop constraint user_apikey_key; insert into "user" (apikey) values ('a'), ('a')`)
@@ -67,6 +68,7 @@ func TestDiagnoseSaysWhatIsWrongAndItsSQLPutsItRight(t *testing.T) {
 }
 
 func TestDiagnoseNamesAPoolerAReplicaAndAServerThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	s := pgtest.Start(t)
 	w := newWorldIn(t, s.Database(t), "public", "text")
 	behind := deafen(t, w.URL)

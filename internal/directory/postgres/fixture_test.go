@@ -151,27 +151,29 @@ func (l *logs) String() string {
 }
 
 // Each test has a schema of its own, under a name that must be quoted: databases take longer to make.
+// Each suite has a database, for an outage is one of all that is in it.
 func TestPostgresIsADirectory(t *testing.T) {
+	t.Parallel()
 	for _, idType := range []string{"uuid", "bigint", "text"} {
-		d := pgtest.Shared(t).Database(t)
-		schemas := 0
-		open := func(t *testing.T) *world {
-			schemas++
-			return newWorldIn(t, d, fmt.Sprintf(`The "Schema's" \ %d`, schemas), idType)
-		}
 		t.Run(idType, func(t *testing.T) {
-			directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
-				w := open(t)
-				return w.fixture(w.open())
-			})
+			t.Parallel()
+			runSuite(t, idType, func(w *world) *world { return w })
 		})
 		t.Run(idType+"WithMachines", func(t *testing.T) {
-			directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
-				w := open(t).migrate()
-				return w.fixture(w.open())
-			})
+			t.Parallel()
+			runSuite(t, idType, (*world).migrate)
 		})
 	}
+}
+
+func runSuite(t *testing.T, idType string, prepare func(*world) *world) {
+	d := pgtest.Shared(t).Database(t)
+	schemas := 0
+	directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
+		schemas++
+		w := prepare(newWorldIn(t, d, fmt.Sprintf(`The "Schema's" \ %d`, schemas), idType))
+		return w.fixture(w.open())
+	})
 }
 
 func expectContains(t *testing.T, text string, want ...string) {

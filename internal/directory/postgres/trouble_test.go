@@ -77,6 +77,7 @@ func passQueries(client io.Writer, server io.Reader) {
 }
 
 func TestATransactionPoolerIsFoundOutAndQueriesGoOn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "text").migrate()
 	id := w.add("key")
 	behind := deafen(t, w.URL)
@@ -93,6 +94,7 @@ func TestATransactionPoolerIsFoundOutAndQueriesGoOn(t *testing.T) {
 }
 
 func TestARoleThatMayNotInstallTriggersPollsAndSaysSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "text")
 	role := pgtest.Get[string](t, w.Database, `select 'reader_' || current_database()`)
 	w.do(`create role ` + role + ` login; grant select on "user" to ` + role)
@@ -123,6 +125,7 @@ func TestARoleThatMayNotInstallTriggersPollsAndSaysSo(t *testing.T) {
 }
 
 func TestTriggersThatAreTakenAwayAreInstalledAnew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "text")
 	d := w.open()
 	accounts := record(t, d.Accounts().Watch)
@@ -163,6 +166,7 @@ func TestRowLevelSecurityIsNeverAnAbsence(t *testing.T) {
 }
 
 func TestNoKeyShowsInLogsAndErrors(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "text").migrate()
 	w.do(`alter table "user" drop constraint user_apikey_key`)
 	const secret = "flk_very-secret-key"

@@ -186,6 +186,7 @@ func TestTwoInstallationsInOneDatabaseDoNotHearEachOther(t *testing.T) {
 }
 
 func TestAKilledListenerIsLostAndComesBackAndNothingIsMissed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "text")
 	d := w.open()
 	accounts := record(t, d.Accounts().Watch)
@@ -206,6 +207,7 @@ func TestAKilledListenerIsLostAndComesBackAndNothingIsMissed(t *testing.T) {
 }
 
 func TestAServerThatStopsIsUnavailableUntilItIsBack(t *testing.T) {
+	t.Parallel()
 	s := pgtest.Start(t)
 	w := newWorldIn(t, s.Database(t), "public", "text").migrate()
 	d := w.open()
@@ -235,6 +237,7 @@ func TestAServerThatStopsIsUnavailableUntilItIsBack(t *testing.T) {
 }
 
 func TestAStandbyIsRefused(t *testing.T) {
+	t.Parallel()
 	s := pgtest.Start(t)
 	w := newWorldIn(t, s.Database(t), "public", "text").migrate()
 	w.add("key")

@@ -19,6 +19,7 @@ func levels(findings []directory.Finding) map[string]directory.Finding {
 }
 
 func TestDiagnose(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	for name, x := range map[string]struct {
 		bend  func(*project, *Config)
@@ -50,6 +51,7 @@ func TestDiagnose(t *testing.T) {
 		"NotYetHere": {func(_ *project, c *Config) { c.Installation = "" }, "realtime", directory.OK, "as they happen", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newProject(t, s, "bigint", standin.Config{})
 			p.add(present)
 			j := &journal{}

@@ -29,6 +29,7 @@ func variants() []variant {
 }
 
 func TestTheSuite(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {

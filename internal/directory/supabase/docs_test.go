@@ -14,6 +14,7 @@ var sqlBlock = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
 // Whoever pastes what the documentation says, from the top, ends with a project that nothing is wrong with.
 func TestTheSQLOfTheDocumentationMakesAProjectThatWorks(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../../../docs/supabase.md")
 	if err != nil {
 		t.Fatal(err)

@@ -63,10 +63,12 @@ func (x *trial) expectNoSecrets() {
 }
 
 func TestTheFaultMatrix(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	matrix := standin.Matrix()
 	for name, f := range matrix {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			x := newTrial(t, s, len(name)%2 == 0)
 			switch {
 			case name == "apikey parameter kept":
@@ -144,6 +146,7 @@ func (x *trial) breakFeed(f standin.Faults) {
 }
 
 func TestAFeedThatIsCutComesBack(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	for name, cut := range map[string]func(x *trial){
 		"Drop":           func(x *trial) { x.Drop() },
@@ -162,6 +165,7 @@ func TestAFeedThatIsCutComesBack(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			x := newTrial(t, s, false)
 			cut(x)
 			x.events.waitFor(t, "lost: ")
@@ -174,6 +178,7 @@ func TestAFeedThatIsCutComesBack(t *testing.T) {
 }
 
 func TestARepeatedSystemOKIsReportedWithoutALoss(t *testing.T) {
+	t.Parallel()
 	x := newTrial(t, server(t), true)
 	x.RepeatSystemOK()
 	x.events.waitFor(t, "live")
@@ -186,6 +191,7 @@ func TestARepeatedSystemOKIsReportedWithoutALoss(t *testing.T) {
 }
 
 func TestARotatedServiceKeyMakesNobodyAbsent(t *testing.T) {
+	t.Parallel()
 	x := newTrial(t, server(t), false)
 	x.RotateKeys()
 	x.Drop()
@@ -204,6 +210,7 @@ func TestARotatedServiceKeyMakesNobodyAbsent(t *testing.T) {
 }
 
 func TestWhatTheOwnerForgotIsSaidAtTheStart(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	for name, x := range map[string]struct {
 		bend func(*project, *Config)
@@ -222,6 +229,7 @@ func TestWhatTheOwnerForgotIsSaidAtTheStart(t *testing.T) {
 		"AnonToken": {func(p *project, c *Config) { c.ServiceKey = directory.Key(p.Keys().Anon) }, `the service key has the role "anon", not service_role`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newProject(t, s, "uuid", standin.Config{})
 			c := p.config(p.Keys().Secret, &journal{})
 			x.bend(p, &c)

@@ -26,11 +26,12 @@ const installation = "testtest"
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
-// quick is the pace of tests: what waits for a failure does not wait long.
+// quick is the pace of tests: what waits for a failure does not wait long, and still long enough that a
+// busy machine does not look like one.
 func quick() pace {
 	return pace{
 		request: 10 * time.Second, retry: 5 * time.Millisecond,
-		join: 2 * time.Second, confirm: 4 * time.Second, beat: 200 * time.Millisecond, answer: time.Second,
+		join: 5 * time.Second, confirm: 5 * time.Second, beat: 200 * time.Millisecond, answer: 5 * time.Second,
 		reconnect: 10 * time.Millisecond, ceiling: 100 * time.Millisecond, refused: 50 * time.Millisecond,
 		stable: 500 * time.Millisecond, again: time.Hour,
 	}

@@ -15,6 +15,7 @@ import (
 )
 
 func TestWhatOwnersDo(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	for name, test := range map[string]func(*testing.T, *pgtest.Server){
 		"AListHasEveryAccountAlthoughPagesAreShort":     listAll,
@@ -29,7 +30,10 @@ func TestWhatOwnersDo(t *testing.T) {
 		"KeysAreInNoURLOnceTheFunctionsAreInstalled":    noKeyInURL,
 		"FunctionsThatComeLaterAreFoundAndMissedIfGone": functionsComeAndGo,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, s) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
 	}
 }
 

@@ -348,8 +348,10 @@ func (p *peer) deaf() {
 }
 
 func TestALiveFeedIsLostAndComesBackAfter(t *testing.T) {
+	t.Parallel()
 	for _, x := range ends {
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			s, j := newStage(t, x.act, healthy), &journal{}
 			h := s.watch(s.config(j))
 			h.expect(t, "live", "lost: "+x.want, "live")
@@ -390,11 +392,13 @@ var starts = []struct {
 }
 
 func TestAFeedThatDoesNotBeginIsLostAndTriedAgainAfter(t *testing.T) {
+	t.Parallel()
 	for _, x := range starts {
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			s, j := newStage(t, x.act, healthy), &journal{}
 			c := s.config(j)
-			c.pace.join, c.pace.confirm = 300*time.Millisecond, 300*time.Millisecond
+			c.pace.join, c.pace.confirm = 3*time.Second, 3*time.Second
 			h := s.watch(c)
 			h.expect(t, "lost: "+x.want, "live")
 			expectNoSecrets(t, j.String()+strings.Join(h.all(), " "))
@@ -438,6 +442,7 @@ func TestEverySystemOKMayHideAGap(t *testing.T) {
 }
 
 func TestAConnectionIsReplacedBeforeItEnds(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, healthy, nil, healthy)
 	c := s.config(&journal{})
 	c.Renew = 300 * time.Millisecond
@@ -452,6 +457,7 @@ func TestAConnectionIsReplacedBeforeItEnds(t *testing.T) {
 }
 
 func TestChangesFlowWhileTheConnectionIsReplaced(t *testing.T) {
+	t.Parallel()
 	second := make(chan struct{})
 	s := newStage(t, func(p *peer) {
 		p.subscribe()

@@ -169,6 +169,7 @@ var brokenAnswers = []struct {
 func TestNobodyIsAbsentBecauseOf(t *testing.T) {
 	for _, x := range brokenAnswers {
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			s, j := newScripted(t), &journal{}
 			d := s.open(t, s.config(j))
 			s.say(x.answer)
@@ -213,9 +214,8 @@ func expectNoSecrets(t *testing.T, text string) {
 
 func TestASlowBodyIsNotWaitedFor(t *testing.T) {
 	s := newScripted(t)
-	c := s.config(&journal{})
-	c.pace.request = 50 * time.Millisecond
-	d := s.open(t, c)
+	d := s.open(t, s.config(&journal{}))
+	d.rest.pace.request = 50 * time.Millisecond // nothing is asked at this moment
 	s.say(func(w http.ResponseWriter, r *http.Request) {
 		say(w, 200, `[`, "Content-Range", "*/0")
 		w.(http.Flusher).Flush()
