@@ -4,7 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/session"
 	"github.com/fleetline/fleetline/internal/socket"
 	"github.com/fleetline/fleetline/internal/token"
@@ -13,20 +12,14 @@ import (
 
 type tokenClaims = token.Claims
 
-// identity is who an applicant turned out to be.
-type identity struct {
-	machine   string
-	account   string
-	key       directory.Digest
-	isDefault bool
-}
-
-// admit makes a session: register, then check, then speak.
-func (g *Gateway) admit(a *applicant, who identity) {
+// admit makes a session: register, then check, then speak. If the connection closes meanwhile, nothing
+// is spoken: the session has left.
+func (g *Gateway) admit(a *applicant, who session.Identity) {
 	if g.draining.Load() {
 		g.refuse(a, wire.CodeDrain, retryAfter())
 		return
 	}
+	who.Bare = a.bare
 	s, err := g.register(a, who)
 	switch {
 	case errors.Is(err, session.ErrTooMany):
@@ -35,12 +28,12 @@ func (g *Gateway) admit(a *applicant, who identity) {
 	case err != nil:
 		return // it closed, or its time ran out, while it was judged
 	}
-	if g.refused.since(a.seen, s.Identity()) {
+	if g.refused.since(a.seen, who) {
 		// It was deleted or lost its key while it was judged: what was read may be older than that.
-		g.prover.suspect(s)
+		g.prover.suspect(s, who)
 		return
 	}
-	tok, expires, err := g.tokens.Mint(claimsOf(s.Identity()))
+	tok, expires, err := g.tokens.Mint(claimsOf(who))
 	if err != nil {
 		g.log.Error("minting a token", "err", err)
 		g.end(s, goodbye{code: wire.CodeDirectoryUnavailable, wait: retryAfter()})
@@ -54,35 +47,33 @@ func (g *Gateway) admit(a *applicant, who identity) {
 	}
 	hello := wire.AuthSuccess{SessionToken: tok, Message: wire.TextAuthenticated}
 	if !a.bare {
-		hello.Welcome = g.welcome(s, expires, epoch, after, recovered)
+		hello.Welcome = g.welcome(s, who, expires)
+		hello.Seq, hello.Epoch, hello.Recovered = after, epoch, recovered
 	}
-	g.tellConnected(s)
+	g.tellConnected(s, who)
 	s.Start(prepare(hello), after, g.refreshTime(expires))
-	g.compareBoots(a, s, who.isDefault)
-	g.news(s, nil)
+	g.compareBoots(a, s, who)
+	g.news(who.Machine, nil)
 	g.metrics.admitted.Inc()
-	g.log.Info("machine connected", "machine", who.machine, "account", who.account, "session", s.ID(), "addr", a.conn.peer.Addr, "token", a.hasToken())
+	g.log.Info("machine connected", "machine", who.Machine, "account", who.Account, "session", s.ID(), "addr", a.conn.peer.Addr, "token", a.hasToken())
 }
 
 var errClosed = errors.New("the connection is closed")
 
 // register lets the session be found before anything is sent on it.
-func (g *Gateway) register(a *applicant, who identity) (*session.Session, error) {
+func (g *Gateway) register(a *applicant, who session.Identity) (s session.Session, err error) {
 	c := a.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stage != judged {
-		return nil, errClosed
+		return s, errClosed
 	}
 	limit := sessionsPerMachine
-	if who.isDefault {
+	if who.Shared {
 		limit = sessionsPerDefault
 	}
-	s, err := g.hub.Enter(c.id, session.Identity{
-		Machine: who.machine, Account: who.account, Key: who.key, Bare: a.bare, Shared: who.isDefault,
-	}, limit)
-	if err != nil {
-		return nil, err
+	if s, err = g.hub.Enter(c.id, who, limit); err != nil {
+		return s, err
 	}
 	c.stage = admitted
 	g.conns.guests.enter(c.id, c.peer.Addr, bootOf(a))
@@ -100,15 +91,12 @@ func (g *Gateway) startingPoint(a wire.Auth) (after uint64, recovered bool) {
 	return g.journal.Resolve(a.Epoch, *a.LastSeq)
 }
 
-func (g *Gateway) welcome(s *session.Session, expires time.Time, epoch string, after uint64, recovered bool) *wire.Welcome {
+func (g *Gateway) welcome(s session.Session, who session.Identity, expires time.Time) *wire.Welcome {
 	return &wire.Welcome{
-		MachineID:        s.Identity().Machine,
+		MachineID:        who.Machine,
 		SessionID:        s.ID(),
 		ExpiresAt:        expires.UTC(),
 		HeartbeatSeconds: g.hub.Heartbeat().Seconds(),
-		Seq:              after,
-		Epoch:            epoch,
-		Recovered:        recovered,
 	}
 }
 
@@ -122,11 +110,12 @@ func (g *Gateway) refreshTime(expires time.Time) time.Time {
 }
 
 // refreshToken makes the frame that carries a fresh token to a session.
-func (g *Gateway) refreshToken(s *session.Session) (socket.Prepared, time.Time) {
-	if s.Identity().Bare {
+func (g *Gateway) refreshToken(s session.Session) (socket.Prepared, time.Time) {
+	who, here := s.Identity()
+	if !here || who.Bare {
 		return nil, time.Now().Add(24 * time.Hour)
 	}
-	tok, expires, err := g.tokens.Mint(claimsOf(s.Identity()))
+	tok, expires, err := g.tokens.Mint(claimsOf(who))
 	if err != nil {
 		g.log.Error("minting a token", "err", err)
 		return nil, time.Now().Add(time.Minute)
@@ -135,23 +124,26 @@ func (g *Gateway) refreshToken(s *session.Session) (socket.Prepared, time.Time) 
 }
 
 // end ends a session by name.
-func (g *Gateway) end(s *session.Session, b goodbye) {
+func (g *Gateway) end(s session.Session, b goodbye) {
 	r := refusals[b.code]
-	b.bare = s.Identity().Bare
+	b.bare = s.IsBare()
 	if s.End(r.last(b.bare, b.text, b.wait), session.Ending{Code: r.close, Reason: wire.CloseReason(r.code, b.wait)}) {
 		g.metrics.ended.WithLabelValues(string(b.code)).Inc()
 	}
 }
 
 // gone forgets a session whose connection has closed.
-func (g *Gateway) gone(s *session.Session, how socket.Closure) {
-	g.hub.Leave(s)
-	g.news(s, nil)
-	code, reason := how.Code, how.Reason
-	if why, ended := s.Why(); ended {
-		code, reason = uint16(why.Code), why.Reason
+func (g *Gateway) gone(s session.Session, how socket.Closure) {
+	was, ok := g.hub.Leave(s)
+	if !ok {
+		return
 	}
-	g.tellGone(s, int(code), reason)
-	g.log.Info("machine gone", "machine", s.Identity().Machine, "session", s.ID(), "code", code, "reason", reason,
-		"byGateway", how.Local, "lasted", time.Since(s.Since()).Round(time.Millisecond))
+	g.news(was.Machine, nil)
+	code, reason := how.Code, how.Reason
+	if was.Ended {
+		code, reason = uint16(was.Why.Code), was.Why.Reason
+	}
+	g.tellGone(s, was, int(code), reason)
+	g.log.Info("machine gone", "machine", was.Machine, "session", s.ID(), "code", code, "reason", reason,
+		"byGateway", how.Local, "lasted", time.Since(was.Since).Round(time.Millisecond))
 }

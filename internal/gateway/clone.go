@@ -23,7 +23,8 @@ type cloneBook struct {
 
 // clonePair are two sessions, the newer last.
 type clonePair struct {
-	older, newer *session.Session
+	older, newer session.Session
+	since        time.Time
 	told         bool
 }
 
@@ -47,33 +48,32 @@ func bootOf(a *applicant) uint32 {
 
 // compareBoots looks whether a machine that has just been admitted is here already from another boot.
 // A default machine is many machines by its nature.
-func (g *Gateway) compareBoots(a *applicant, s *session.Session, isDefault bool) {
+func (g *Gateway) compareBoots(a *applicant, s session.Session, who session.Identity) {
 	boot := bootOf(a)
-	if boot == 0 || isDefault {
+	if boot == 0 || who.Shared {
 		return
 	}
-	for _, other := range g.hub.OfMachine(s.Machine()) {
+	for _, other := range g.hub.OfMachine(who.Machine) {
 		if other == s {
 			continue
 		}
 		if v, ok := g.conns.guests.look(other.Socket()); ok && v.boot != 0 && v.boot != boot {
-			g.clones.add(other, s)
+			g.clones.add(who.Machine, &clonePair{older: other, newer: s, since: time.Now()})
 			return
 		}
 	}
 }
 
-func (b *cloneBook) add(older, newer *session.Session) {
+func (b *cloneBook) add(machine string, pair *clonePair) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	id := newer.Machine()
-	if p := b.pairs[id]; p != nil && isLive(p.older) && isLive(p.newer) || p == nil && len(b.pairs) >= clonesMost {
+	if p := b.pairs[machine]; p != nil && p.isLive() || p == nil && len(b.pairs) >= clonesMost {
 		return // it is known already
 	}
-	b.pairs[id] = &clonePair{older: older, newer: newer}
+	b.pairs[machine] = pair
 }
 
-func isLive(s *session.Session) bool { return !s.IsCut() }
+func (p *clonePair) isLive() bool { return !p.older.IsCut() && !p.newer.IsCut() }
 
 // ripe forgets pairs that are none any more, and returns those that have just become certain.
 func (b *cloneBook) ripe(now time.Time) (found []*clonePair) {
@@ -81,9 +81,9 @@ func (b *cloneBook) ripe(now time.Time) (found []*clonePair) {
 	defer b.mu.Unlock()
 	for id, p := range b.pairs {
 		switch {
-		case !isLive(p.older) || !isLive(p.newer):
+		case !p.isLive():
 			delete(b.pairs, id)
-		case !p.told && now.Sub(p.newer.Since()) > b.least:
+		case !p.told && now.Sub(p.since) > b.least:
 			p.told = true
 			found = append(found, p)
 		}
@@ -113,10 +113,11 @@ func (b *cloneBook) count() (n int) {
 func (g *Gateway) tellClones(now time.Time) {
 	for _, p := range g.clones.ripe(now) {
 		v, ok := g.conns.guests.look(p.newer.Socket())
-		if !ok {
+		who, here := p.newer.Identity()
+		if !ok || !here {
 			continue
 		}
-		ev := eventOf(api.MachineCloneSuspected, v, p.newer)
+		ev := eventOf(api.MachineCloneSuspected, v, p.newer, who)
 		ev.Reason = "session " + p.older.ID() + " is live too, from another boot"
 		g.tell(ev)
 		g.log.Warn("two machines seem to share one identity", "machine", ev.MachineID, "session", ev.SessionID, "other", p.older.ID(), "addr", ev.Address)

@@ -42,9 +42,9 @@ func (g *Gateway) sendElsewhere() {
 }
 
 // elsewhere ends a session so that all that are here now come back one after the other.
-func (g *Gateway) elsewhere() func(*session.Session) {
+func (g *Gateway) elsewhere() func(session.Session) {
 	window := min(max(drainLeast, time.Duration(g.hub.Len())*time.Second/drainRate), drainMost)
-	return func(s *session.Session) {
+	return func(s session.Session) {
 		reason := wire.CloseReason(wire.CodeDrain, time.Millisecond+rand.N(window))
 		s.End(nil, session.Ending{Code: wire.CloseRestart, Reason: reason})
 	}

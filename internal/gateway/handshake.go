@@ -28,27 +28,28 @@ func (g *Gateway) Closed(id socket.ID, how socket.Closure) {
 	if c := g.conns.remove(id); c != nil {
 		c.close() // whoever is being admitted is now, or will not be
 	}
-	if s := g.hub.Of(id); s != nil {
+	if s, ok := g.hub.Of(id); ok {
 		g.gone(s, how)
 	}
 }
 
-// find is the session of a connection or, as long as there is none, the connection. Both are nil if
-// it is gone.
-func (g *Gateway) find(id socket.ID) (*conn, *session.Session) {
-	if s := g.hub.Of(id); s != nil {
-		return nil, s
+// find is the session of a connection or, as long as there is none, the connection. Neither is there
+// if it is gone.
+func (g *Gateway) find(id socket.ID) (c *conn, s session.Session, admitted bool) {
+	if s, admitted = g.hub.Of(id); admitted {
+		return nil, s, true
 	}
-	if c := g.conns.get(id); c != nil {
-		return c, nil
+	if c = g.conns.get(id); c != nil {
+		return c, s, false
 	}
-	return nil, g.hub.Of(id) // it was admitted meanwhile
+	s, admitted = g.hub.Of(id) // meanwhile
+	return nil, s, admitted
 }
 
 // Frame brings a frame from a machine.
 func (g *Gateway) Frame(id socket.ID, payload []byte) {
-	switch c, s := g.find(id); {
-	case s != nil:
+	switch c, s, admitted := g.find(id); {
+	case admitted:
 		g.upstream(s, payload)
 	case c != nil:
 		g.first(c, payload)
@@ -57,8 +58,8 @@ func (g *Gateway) Frame(id socket.ID, payload []byte) {
 
 // Binary refuses a binary message: they are not part of the protocol.
 func (g *Gateway) Binary(id socket.ID) {
-	switch c, s := g.find(id); {
-	case s != nil:
+	switch c, s, admitted := g.find(id); {
+	case admitted:
 		g.end(s, goodbye{code: wire.CodeNotText})
 	case c != nil:
 		g.turnAway(c, goodbye{code: wire.CodeNotText, bare: true})
@@ -67,7 +68,7 @@ func (g *Gateway) Binary(id socket.ID) {
 
 // Drained goes on with a session whose socket was full.
 func (g *Gateway) Drained(id socket.ID) {
-	if s := g.hub.Of(id); s != nil {
+	if s, ok := g.hub.Of(id); ok {
 		s.Drained()
 	}
 }

@@ -22,8 +22,11 @@ type Look struct {
 func (g *Gateway) Look(machine, account string) Look {
 	l := Look{CloneSuspected: g.clones.isSuspected(machine), Sessions: []api.LiveSession{}}
 	for _, s := range g.hub.OfMachine(machine) {
-		one := api.LiveSession{ID: s.ID(), Since: s.Since().UTC(), Bare: s.Identity().Bare}
-		one.Position, one.Behind = s.State()
+		st, here := s.State()
+		if !here {
+			continue // it has just left
+		}
+		one := api.LiveSession{ID: s.ID(), Since: st.Since.UTC(), Bare: st.Bare, Position: st.Position, Behind: st.Behind}
 		if v, ok := g.conns.guests.look(s.Socket()); ok {
 			one.Address = v.address()
 		}

@@ -61,10 +61,10 @@ func (p *prover) add(s subject, gone bool) {
 
 // suspect cuts a session that was judged while something about its machine, account or key came in,
 // and has it judged again. What was reported of them is in doubt already, and weighs more.
-func (p *prover) suspect(s *session.Session) {
+func (p *prover) suspect(s session.Session, who session.Identity) {
 	s.Cut()
-	p.add(subject{machineSubject, s.Identity().Machine}, false)
-	p.add(subject{accountSubject, s.Identity().Account}, false)
+	p.add(subject{machineSubject, who.Machine}, false)
+	p.add(subject{accountSubject, who.Account}, false)
 }
 
 func (p *prover) run(ctx context.Context) {
@@ -188,27 +188,37 @@ func (p *prover) settleAccount(id string, a directory.AccountAnswer) {
 
 // tellDeleted says goodbye for good, and has it known everywhere: whatever was issued before the
 // deletion was reported is refused from now on.
-func (g *Gateway) tellDeleted(s subject, sessions []*session.Session, reported time.Time) {
+func (g *Gateway) tellDeleted(s subject, sessions []session.Session, reported time.Time) {
 	g.refused.report(s, reported, g.revoker.until(reported))
 	g.held.drop(s)
+	here := identitiesOf(sessions) // before they are ended, and leave
 	for _, one := range sessions {
 		g.end(one, goodbye{code: wire.CodeMachineDeleted})
 	}
 	g.metrics.deletion.Observe(time.Since(reported).Seconds())
 	g.revoker.add(s, reported)
-	g.tellDeletion(s, sessions, reported)
+	g.tellDeletion(s, here, reported)
 	g.log.Info("deleted", "kind", s.kind.String(), "id", s.id, "sessions", len(sessions))
+}
+
+func identitiesOf(sessions []session.Session) (here []session.Identity) {
+	for _, one := range sessions {
+		if who, ok := one.Identity(); ok {
+			here = append(here, who)
+		}
+	}
+	return here
 }
 
 // endRotated ends the sessions that were opened with a key the account no longer has, and returns
 // the others.
-func (p *prover) endRotated(sessions []*session.Session, account directory.Account) []*session.Session {
-	var others []*session.Session
+func (p *prover) endRotated(sessions []session.Session, account directory.Account) (others []session.Session) {
 	for _, one := range sessions {
-		key := directory.Digest(one.Identity().Key)
-		if _, ended := one.Why(); ended {
+		st, here := one.State()
+		if !here || st.Ended {
 			continue
 		}
+		key := directory.Digest(st.Key)
 		if account.Opens(key) {
 			others = append(others, one)
 			continue
@@ -223,7 +233,7 @@ func (p *prover) endRotated(sessions []*session.Session, account directory.Accou
 }
 
 // hold sends those that were cut without proof away for now: they keep their key and come back.
-func (p *prover) hold(sessions []*session.Session) {
+func (p *prover) hold(sessions []session.Session) {
 	for _, one := range sessions {
 		if one.IsCut() {
 			p.g.end(one, goodbye{code: wire.CodeHeld, wait: retryAfter()})

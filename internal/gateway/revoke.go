@@ -106,7 +106,7 @@ func (g *Gateway) cut(s subject, at time.Time) {
 	g.prover.add(s, true)
 }
 
-func (g *Gateway) sessionsOf(s subject) []*session.Session {
+func (g *Gateway) sessionsOf(s subject) []session.Session {
 	if s.kind == accountSubject {
 		return g.hub.OfAccount(s.id)
 	}
@@ -131,7 +131,7 @@ func (g *Gateway) hearRevocation(r broker.Revocation) {
 
 // cutIfLive cuts what was not reported here but found to be deleted, unless that has been done.
 func (g *Gateway) cutIfLive(s subject, at time.Time) {
-	if slices.ContainsFunc(g.sessionsOf(s), func(one *session.Session) bool { return !one.IsCut() }) {
+	if slices.ContainsFunc(g.sessionsOf(s), func(one session.Session) bool { return !one.IsCut() }) {
 		g.cut(s, at)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
-	"github.com/fleetline/fleetline/internal/session"
 )
 
 const (
@@ -82,9 +81,7 @@ func (g *Gateway) sweepAccounts(ctx context.Context, ids []string) (answered boo
 }
 
 func (g *Gateway) hasOtherKey(account string, a directory.Account) bool {
-	return slices.ContainsFunc(g.hub.OfAccount(account), func(s *session.Session) bool {
-		return !a.Opens(s.Identity().Key)
-	})
+	return slices.ContainsFunc(g.hub.Keys(account), func(key [32]byte) bool { return !a.Opens(key) })
 }
 
 func (g *Gateway) sweepMachines(ctx context.Context, ids []string) {

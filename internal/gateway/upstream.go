@@ -16,9 +16,9 @@ type meterKey struct {
 	session socket.ID
 }
 
-func meterOf(s *session.Session) meterKey {
-	key := meterKey{machine: s.Machine()}
-	if s.IsShared() {
+func meterOf(s session.Session, who session.Identity) meterKey {
+	key := meterKey{machine: who.Machine}
+	if who.Shared {
 		key.session = s.Socket()
 	}
 	return key
@@ -28,7 +28,7 @@ func meterOf(s *session.Session) meterKey {
 const overMost = messageBurst
 
 // upstream takes a frame from an admitted machine.
-func (g *Gateway) upstream(s *session.Session, payload []byte) {
+func (g *Gateway) upstream(s session.Session, payload []byte) {
 	frame, err := wire.ParseUp(payload)
 	if _, ok := frame.(wire.Pong); ok {
 		return // that bytes came is all it has to say
@@ -40,7 +40,8 @@ func (g *Gateway) upstream(s *session.Session, payload []byte) {
 		s.End(nil, session.Ending{Code: wire.CloseNormal, Reason: "disconnect"})
 		return
 	}
-	if !g.withinRate(s) {
+	who, here := s.Identity()
+	if !here || !g.withinRate(s, who) {
 		return
 	}
 	switch f := frame.(type) {
@@ -51,7 +52,7 @@ func (g *Gateway) upstream(s *session.Session, payload []byte) {
 	case wire.SystemInfo:
 		info := directory.MachineInfo(f.Machine)
 		info.BootID = ""
-		g.news(s, &info)
+		g.news(who.Machine, &info)
 	case wire.Unserved:
 		g.answer(s, wire.CodeUnsupported, "This gateway does not take "+f.Type+" from machines yet.", 0)
 	}
@@ -59,8 +60,8 @@ func (g *Gateway) upstream(s *session.Session, payload []byte) {
 
 // withinRate counts a frame against the machine's rate. Over it, the frame is dropped: the first
 // time with an error, and with a close when the machine goes on regardless.
-func (g *Gateway) withinRate(s *session.Session) bool {
-	ok, wait := g.limits.messages.Take(meterOf(s))
+func (g *Gateway) withinRate(s session.Session, who session.Identity) bool {
+	ok, wait := g.limits.messages.Take(meterOf(s, who))
 	if ok {
 		s.Within()
 		return true
@@ -76,13 +77,12 @@ func (g *Gateway) withinRate(s *session.Session) bool {
 }
 
 // answer sends an error on a session that goes on.
-func (g *Gateway) answer(s *session.Session, code wire.Code, text string, wait time.Duration) {
+func (g *Gateway) answer(s session.Session, code wire.Code, text string, wait time.Duration) {
 	r := refusal{code: code, frame: errorFrame}
-	s.Send(r.last(s.Identity().Bare, text, wait))
+	s.Send(r.last(s.IsBare(), text, wait))
 }
 
 // news notes that a machine was seen now, whether it is still here and what it said of itself.
-func (g *Gateway) news(s *session.Session, info *directory.MachineInfo) {
-	id := s.Machine()
+func (g *Gateway) news(id string, info *directory.MachineInfo) {
 	g.seen.add(directory.Seen{MachineID: id, At: time.Now(), Online: g.hub.Count(id) > 0, Info: info})
 }

@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
+	"github.com/fleetline/fleetline/internal/session"
 	"github.com/fleetline/fleetline/wire"
 )
 
@@ -148,7 +148,7 @@ func (g *Gateway) admitEnrolled(as []*applicant, wanted []directory.Enrolment, a
 			if answers[i].New {
 				g.tellEnrolled(a, m)
 			}
-			g.admit(a, identity{machine: m.ID, account: m.AccountID, key: wanted[i].Digest, isDefault: m.Default})
+			g.admit(a, session.Identity{Machine: m.ID, Account: m.AccountID, Key: wanted[i].Digest, Shared: m.Default})
 		case directory.Deleted:
 			g.refuseFor(a, g.deletion(m))
 		default:
@@ -172,22 +172,12 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 			g.refuseFor(a, code)
 			continue
 		}
-		g.admit(a, identity{
-			machine: kept(byMachine[i].answer.Machine.ID, a.claims.Machine),
-			account: kept(byAccount[i].answer.Account.ID, a.claims.Account),
-			key:     a.claims.Key,
+		g.admit(a, session.Identity{
+			Machine: a.claims.Machine, Account: a.claims.Account, Key: a.claims.Key,
 			// What is not known is given the benefit of the doubt: a fleet may share this machine.
-			isDefault: byMachine[i].answer.Machine.Default || byMachine[i].verdict == directory.Unavailable,
+			Shared: byMachine[i].answer.Machine.Default || byMachine[i].verdict == directory.Unavailable,
 		})
 	}
-}
-
-// kept is the name that the directory keeps anyway, or a copy that does not keep a whole token.
-func kept(known, claimed string) string {
-	if known == claimed {
-		return known
-	}
-	return strings.Clone(claimed)
 }
 
 // judgeToken is empty when the token admits. While the directory is unavailable its signature and

@@ -9,32 +9,33 @@ import (
 const batchBytes = 64 << 10
 
 // Drained tells that the session's socket has room again.
-func (s *Session) Drained() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.advanceLocked()
+func (s Session) Drained() {
+	if l, ok := s.lock(); ok {
+		defer l.unlock()
+		l.advance()
+	}
 }
 
-// advanceLocked brings a session that is behind towards the head, until it is live, its socket is
-// full (Drained comes back) or the log must be read (apply comes back).
-func (s *Session) advanceLocked() {
-	for s.behind && s.started && !s.cut && !s.reading {
-		begun := s.hub.begun.Load()
-		msgs, reached, ok := s.hub.log.Recent(nil, s.target(), s.pos, batchBytes)
+// advance brings a session that is behind towards the head, until it is live, its socket is full
+// (Drained comes back) or the log must be read (apply comes back).
+func (l locked) advance() {
+	for l.has(behind) && l.has(started) && !l.has(cut|reading) {
+		begun := l.hub.begun.Load()
+		msgs, reached, ok := l.hub.log.Recent(nil, l.target(), l.rec.pos, batchBytes)
 		if !ok {
-			s.reading = true
-			s.hub.reads.add(s)
+			l.set(reading)
+			l.hub.reads.add(Session(l))
 			return
 		}
 		// What has not begun comes with its round, in its place among the live-only messages.
-		if !s.handLocked(upTo(begun, msgs), min(reached, begun)) {
+		if !l.hand(upTo(begun, msgs), min(reached, begun)) {
 			return
 		}
 		// The window holds a message before begun moves, and begun moves before the tail looks for
 		// the message's sessions: a message past reached that has not begun yet will find this
 		// session live.
-		if s.hub.begun.Load() <= s.pos {
-			s.behind = false
+		if l.hub.begun.Load() <= l.rec.pos {
+			l.unset(behind)
 		}
 	}
 }
@@ -47,64 +48,72 @@ func upTo(position uint64, msgs []Message) []Message {
 	return msgs[:n]
 }
 
-// handLocked hands over messages that cover everything up to reached, and tells whether the socket
-// took them all.
-func (s *Session) handLocked(msgs []Message, reached uint64) bool {
+// hand hands over messages that cover everything up to reached, and tells whether the socket took
+// them all.
+func (l locked) hand(msgs []Message, reached uint64) bool {
 	frames := make([]socket.Prepared, len(msgs))
 	for i, m := range msgs {
-		frames[i] = m.Frame(s.bare)
+		frames[i] = m.Frame(l.isBare())
 	}
 	n := len(frames)
 	if n > 0 {
-		n = s.hub.engine.SendMany(s.socket, frames)
+		n = l.hub.engine.SendMany(l.id, frames)
 	}
-	s.hub.delivered.Add(uint64(n))
+	l.hub.delivered.Add(uint64(n))
 	if n < len(frames) {
 		if n > 0 {
-			s.pos = msgs[n-1].Position()
+			l.rec.pos = msgs[n-1].Position()
 		}
 		return false
 	}
-	s.pos = max(s.pos, reached)
+	l.rec.pos = max(l.rec.pos, reached)
 	return true
+}
+
+// request is what a session that waits for a read of the log asks for.
+func (s Session) request() (r Request, ok bool) {
+	l, ok := s.lock()
+	if !ok {
+		return r, false
+	}
+	defer l.unlock()
+	return Request{To: l.target(), After: l.rec.pos, MaxBytes: batchBytes}, !l.has(cut)
 }
 
 // apply takes the result of a read of the log and goes on from there.
-func (s *Session) apply(r Result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reading = false
-	if s.cut || !s.tellGapLocked(r.Gap) {
+func (s Session) apply(r Result) {
+	l, ok := s.lock()
+	if !ok {
 		return
 	}
-	if s.handLocked(r.Messages, r.Reached) {
-		s.advanceLocked()
+	defer l.unlock()
+	l.unset(reading)
+	if l.has(cut) || !l.tellGap(r.Gap) {
+		return
+	}
+	if l.hand(r.Messages, r.Reached) {
+		l.advance()
 	}
 }
 
-// tellGapLocked tells the machine that history up to gap is gone. If the socket does not take it,
-// the position stays and the next read finds the same gap.
-func (s *Session) tellGapLocked(gap uint64) bool {
-	if gap <= s.pos {
+// tellGap tells the machine that history up to gap is gone. If the socket does not take it, the
+// position stays and the next read finds the same gap.
+func (l locked) tellGap(gap uint64) bool {
+	if gap <= l.rec.pos {
 		return true
 	}
-	if !s.bare {
+	if !l.isBare() {
 		frame := socket.Prepare(wire.MustEncode(wire.Gap{Seq: gap}))
-		if !s.hub.engine.Send(s.socket, frame) {
+		if !l.hub.engine.Send(l.id, frame) {
 			return false
 		}
 	}
-	s.pos = gap
-	s.hub.gaps.Add(1)
+	l.rec.pos = gap
+	l.hub.gaps.Add(1)
 	return true
 }
 
-func (s *Session) target() Target {
-	return Target{Machine: s.machine, Account: s.owner.account}
-}
-
-func (s *Session) position() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pos
+func (l locked) target() Target {
+	floor := l.hub.everyone
+	return Target{Machine: string(floor.machine(l.rec)), Account: string(floor.account(l.rec))}
 }

@@ -12,9 +12,10 @@ import (
 // devNull is an engine whose sockets take everything: what is left is the hub's own cost.
 type devNull struct{ socket.Engine }
 
-func (devNull) Send(socket.ID, socket.Prepared) bool          { return true }
-func (devNull) SendMany(_ socket.ID, p []socket.Prepared) int { return len(p) }
-func (devNull) LastByte(socket.ID) time.Time                  { return time.Now() }
+func (devNull) Send(socket.ID, socket.Prepared) bool           { return true }
+func (devNull) SendMany(_ socket.ID, p []socket.Prepared) int  { return len(p) }
+func (devNull) LastByte(socket.ID) time.Time                   { return time.Now() }
+func (devNull) End(socket.ID, socket.Prepared, uint16, string) {}
 
 func newFleet(b *testing.B, n int) *world {
 	w := newWorld(b, Config{})
@@ -63,7 +64,7 @@ func BenchmarkHeartbeatWalk(b *testing.B) {
 	for b.Loop() {
 		p := preparePings(w.hub.finished.Load())
 		for _, s := range all {
-			s.pingAt = 0
+			s.rec.pingAt = 0
 			s.beat(1, p)
 		}
 	}
@@ -71,28 +72,34 @@ func BenchmarkHeartbeatWalk(b *testing.B) {
 }
 
 // BenchmarkIdleSession is what a session keeps of the heap, without its socket: the slope between
-// 10,000 and 100,000, each of its own machine, a hundred to an account.
+// 10,000 and 100,000, each of its own machine, a hundred to an account or one.
 func BenchmarkIdleSession(b *testing.B) {
 	const few, many = 10_000, 100_000
-	var slope float64
-	for b.Loop() {
-		hub, err := New(Config{Engine: devNull{}, Log: &shelf{}}, 0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		connectMany(b, hub, 0, few)
-		atFew := heapInUse()
-		connectMany(b, hub, few, many)
-		slope = float64(heapInUse()-atFew) / (many - few)
-		runtime.KeepAlive(hub)
-		hub.Close()
+	for _, perAccount := range []int{100, 1} {
+		b.Run(fmt.Sprint(perAccount, " to an account"), func(b *testing.B) {
+			var slope float64
+			for b.Loop() {
+				hub, err := New(Config{Engine: devNull{}, Log: &shelf{}}, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				connectMany(b, hub, 0, few, perAccount)
+				atFew := heapInUse()
+				connectMany(b, hub, few, many, perAccount)
+				slope = float64(heapInUse()-atFew) / (many - few)
+				runtime.KeepAlive(hub)
+				hub.Close()
+			}
+			b.ReportMetric(slope, "B/session")
+		})
 	}
-	b.ReportMetric(slope, "B/session")
 }
 
-func connectMany(b testing.TB, hub *Hub, from, to int) {
+// connectMany numbers machines, of which some make an account.
+func connectMany(b testing.TB, hub *Hub, from, to, perAccount int) {
 	for i := from; i < to; i++ {
-		who := Identity{Machine: fmt.Sprintf("m_%026d", i), Account: fmt.Sprintf("acc_%020d", i/100), Key: [32]byte{byte(i / 100)}}
+		account := i / perAccount
+		who := Identity{Machine: fmt.Sprintf("m_%026d", i), Account: fmt.Sprintf("acc_%020d", account), Key: [32]byte{byte(account)}}
 		s, err := hub.Enter(socket.ID(1<<32|uint64(i)), who, 8)
 		if err != nil {
 			b.Fatal(err)

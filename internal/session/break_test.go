@@ -14,7 +14,7 @@ func TestNoPingDuringABreakSaysThatTheMissingWasHandedOver(t *testing.T) {
 		defer w.close()
 		_, peer := w.connect(Identity{Machine: "m", Account: "a"}, 0)
 		heard := w.publish(Target{Machine: "m"})
-		w.hub.Break(heard+10, func(s *Session) {
+		w.hub.Break(heard+10, func(s Session) {
 			if got := w.hub.Begun(); got != heard+10 {
 				t.Errorf("whoever enters now starts at %d, before the break at %d", got, heard+10)
 			}

@@ -91,9 +91,6 @@ type fleet struct {
 	delivered, deliveredLive, gaps, unrecovered, restarts int
 
 	breaks atomic.Int64
-
-	mu       sync.Mutex
-	sessions map[socket.ID]*session.Session
 }
 
 func (w *fleet) open() {
@@ -102,7 +99,6 @@ func (w *fleet) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.sessions = make(map[socket.ID]*session.Session)
 	w.engine = socket.NewMemory(socket.Config{Handler: w})
 	w.hub, err = session.New(session.Config{Engine: w.engine, Log: gateway.ReadFrom(w.broker), Heartbeat: time.Second}, w.broker.Last())
 	if err != nil {
@@ -117,7 +113,7 @@ func (w *fleet) open() {
 				w.hub.Deliver(session.Target(e.Target), e)
 			case broker.Break:
 				w.breaks.Add(1)
-				w.hub.Break(e.Position(), func(s *session.Session) { s.End(nil, session.Ending{Code: 1012}) })
+				w.hub.Break(e.Position(), func(s session.Session) { s.End(nil, session.Ending{Code: 1012}) })
 			default:
 				w.hub.Pass(e.Position())
 			}
@@ -143,21 +139,15 @@ func (w *fleet) Frame(socket.ID, []byte)       {}
 func (w *fleet) Binary(socket.ID)              {}
 
 func (w *fleet) Drained(id socket.ID) {
-	if s := w.session(id); s != nil {
+	if s, ok := w.hub.Of(id); ok {
 		s.Drained()
 	}
 }
 
 func (w *fleet) Closed(id socket.ID, _ socket.Closure) {
-	if s := w.session(id); s != nil {
+	if s, ok := w.hub.Of(id); ok {
 		w.hub.Leave(s)
 	}
-}
-
-func (w *fleet) session(id socket.ID) *session.Session {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sessions[id]
 }
 
 func (w *fleet) last() uint64 {
@@ -273,9 +263,6 @@ func (w *fleet) connect(m *machine) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.mu.Lock()
-	w.sessions[m.peer.ID()] = s
-	w.mu.Unlock()
 	after := w.hub.Begun()
 	if m.known && !m.bare {
 		var recovered bool

@@ -16,6 +16,14 @@
 // Every session starts behind. So a first connect, a reconnect, a slow machine and a stopped one are
 // the same case: no queue per session, bounded memory, in order, nothing lost, nothing twice.
 //
+// # Memory
+//
+// A session is a record at the place of its socket, without a pointer and without a byte more than it
+// needs: a million of them are nothing to the garbage collector. Places are used again. So nobody
+// outside the package ever has a record: a Session is a name for one, which finds nothing when the
+// session has left. What few sessions have lies beside the records: names that are too long for them,
+// and reasons of ends.
+//
 // The package knows no broker, no directory and no token. It declares the one thing it needs of the
 // log, Log, and spends no goroutine, timer or buffer on a session.
 package session

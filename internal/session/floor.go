@@ -6,78 +6,91 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fleetline/fleetline/internal/socket"
 )
 
-// floor is every session, by the slot of its socket. Engines number slots densely, so that a session
-// costs a pointer here, and looking takes no lock.
+// floor is every session, at the slot of its socket. Engines number slots densely, and use them again.
 type floor struct {
-	chunks atomic.Pointer[map[uint32]*floorChunk] // replaced under mu, never changed
+	// Fixed after construction.
+	hub *Hub
 
-	mu sync.Mutex
+	records chunks[record]
+	names   names
+	owners  owners
+	endings endings
 }
 
-const floorSlots = 1 << 10
-
-type floorChunk [floorSlots]atomic.Pointer[Session]
-
-func newFloor() *floor {
-	f := &floor{}
-	f.chunks.Store(&map[uint32]*floorChunk{})
+func newFloor(h *Hub) *floor {
+	f := &floor{hub: h}
+	f.owners.names = &f.names
 	return f
 }
 
-// put enters s unless its socket has a session.
-func (f *floor) put(s *Session) bool {
-	slot := s.socket.Slot()
-	return f.chunk(slot)[slot%floorSlots].CompareAndSwap(nil, s)
+// place is a slot of the floor, plus one. Zero is none.
+type place uint32
+
+func placeOf(id socket.ID) place { return place(id.Slot() + 1) }
+
+// session is the one at a place where there is one.
+func (f *floor) session(at place) Session {
+	slot := uint32(at - 1)
+	rec := f.records.at(slot)
+	return Session{f.hub, rec, socket.ID(rec.generation.Load())<<32 | socket.ID(slot)}
 }
 
-// chunk is made for the first session that needs it, and stays: the engine uses its slots again.
-func (f *floor) chunk(slot uint32) *floorChunk {
-	if c := (*f.chunks.Load())[slot/floorSlots]; c != nil {
-		return c
+// machine and account are the names of a session; they lie in its record and its owner.
+func (f *floor) machine(r *record) []byte { return f.names.of(&r.machine) }
+
+func (f *floor) account(r *record) []byte { return f.names.of(&f.owners.at(r.owner).account) }
+
+// put makes a session unless its socket has one. another is the owner of another session of the account;
+// 0: there is none.
+func (f *floor) put(id socket.ID, who Identity, another uint32) (s Session, ok bool) {
+	r := f.records.room(id.Slot())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.generation.Load() != 0 || generationOf(id) == 0 {
+		return s, false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	old := *f.chunks.Load()
-	if c := old[slot/floorSlots]; c != nil {
-		return c
+	r.owner, r.since = f.owners.take(another, who), time.Since(f.hub.wheel.start)
+	r.pos, r.pingAt, r.freshAt = 0, never, never
+	r.links = [indexes]links{}
+	r.marks, r.over = behind, 0
+	r.kind, r.machine = kindOf(who), f.names.keep(who.Machine)
+	r.generation.Store(generationOf(id)) // last: now it is there
+	return Session{f.hub, r, id}, true
+}
+
+// remove empties the place of a session that no index names any more, and returns what it was.
+func (f *floor) remove(s Session) (was State) {
+	l, ok := s.lock()
+	if !ok {
+		return was
 	}
-	next := maps.Clone(old)
-	c := new(floorChunk)
-	next[slot/floorSlots] = c
-	f.chunks.Store(&next)
-	return c
+	defer l.unlock()
+	was = l.state()
+	f.endings.remove(l.id)
+	f.names.drop(&l.rec.machine)
+	f.owners.leave(l.rec.owner)
+	l.rec.generation.Store(0)
+	return was
 }
 
-func (f *floor) remove(s *Session) {
-	slot := s.socket.Slot()
-	f.chunk(slot)[slot%floorSlots].CompareAndSwap(s, nil)
-}
-
-// at is the session at a slot, or nil.
-func (f *floor) at(slot uint32) *Session {
-	c := (*f.chunks.Load())[slot/floorSlots]
-	if c == nil {
-		return nil
+// of is the session of a socket.
+func (f *floor) of(id socket.ID) (s Session, ok bool) {
+	r := f.records.at(id.Slot())
+	if r == nil || generationOf(id) == 0 || r.generation.Load() != generationOf(id) {
+		return s, false
 	}
-	return c[slot%floorSlots].Load()
+	return Session{f.hub, r, id}, true
 }
 
-// of is the session of a socket, or nil.
-func (f *floor) of(id socket.ID) *Session {
-	if s := f.at(id.Slot()); s != nil && s.socket == id {
-		return s
-	}
-	return nil
-}
-
-// each calls f for every session. One that enters or leaves meanwhile may be called for or not.
-func (f *floor) each(call func(*Session)) {
-	for _, c := range *f.chunks.Load() {
-		c.each(call)
+// each calls call for every session. One that enters or leaves meanwhile may be called for or not.
+func (f *floor) each(call func(Session)) {
+	for n := range f.records.all() {
+		f.eachOf(n, call)
 	}
 }
 
@@ -86,12 +99,12 @@ const walkerSessions = 512
 
 // allAtOnce calls as each does, from several goroutines if there are many sessions, about n: what a
 // round takes is the kernel's time for each write, and every processor can spend it.
-func (f *floor) allAtOnce(n int, call func(*Session)) {
-	chunks := slices.Collect(maps.Values(*f.chunks.Load()))
+func (f *floor) allAtOnce(n int, call func(Session)) {
+	numbers := slices.Collect(maps.Keys(f.records.all()))
 	var next atomic.Int32
 	walk := func() {
-		for i := int(next.Add(1)); i <= len(chunks); i = int(next.Add(1)) {
-			chunks[i-1].each(call)
+		for i := int(next.Add(1)); i <= len(numbers); i = int(next.Add(1)) {
+			f.eachOf(numbers[i-1], call)
 		}
 	}
 	var others sync.WaitGroup
@@ -102,10 +115,13 @@ func (f *floor) allAtOnce(n int, call func(*Session)) {
 	others.Wait()
 }
 
-func (c *floorChunk) each(call func(*Session)) {
-	for i := range c {
-		if s := c[i].Load(); s != nil {
-			call(s)
+// eachOf looks at places without their locks, and misses nobody that it must find: a round moves begun
+// before it looks, and who enters is on the floor before it reads begun.
+func (f *floor) eachOf(chunk uint32, call func(Session)) {
+	in := f.records.all()[chunk]
+	for i := range in {
+		if generation := in[i].generation.Load(); generation != 0 {
+			call(Session{f.hub, &in[i], socket.ID(generation)<<32 | socket.ID(chunk*chunkLength+uint32(i))})
 		}
 	}
 }

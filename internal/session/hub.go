@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type Config struct {
 	Heartbeat time.Duration
 	// Refresh makes a fresh token's frame for a session (nil: not now) and says when to ask again.
 	// nil: no session ever needs one.
-	Refresh func(s *Session) (frame socket.Prepared, next time.Time)
+	Refresh func(s Session) (frame socket.Prepared, next time.Time)
 	// Registerer takes the hub's metrics. nil: none.
 	Registerer prometheus.Registerer
 }
@@ -38,10 +39,10 @@ type Hub struct {
 	engine    socket.Engine
 	log       Log
 	heartbeat time.Duration
-	refresh   func(*Session) (socket.Prepared, time.Time)
+	refresh   func(Session) (socket.Prepared, time.Time)
 	nonce     uint64 // makes the ids of sessions differ from those of other hubs
 	everyone  *floor
-	machines  *roster
+	machines  *index
 	accounts  *index
 	backlog   *backlog
 	reads     *reads
@@ -67,19 +68,18 @@ func New(c Config, head uint64) (*Hub, error) {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = wire.Heartbeat
 	}
-	everyone := newFloor()
 	h := &Hub{
 		engine:    c.Engine,
 		log:       c.Log,
 		heartbeat: c.Heartbeat,
 		refresh:   c.Refresh,
 		nonce:     rand.Uint64(),
-		everyone:  everyone,
-		machines:  newRoster(everyone),
-		accounts:  newIndex(),
 		reads:     newReads(),
 		wheel:     newWheel(time.Now()),
 	}
+	h.everyone = newFloor(h)
+	h.machines = newIndex(h.everyone, byMachine, h.everyone.machine)
+	h.accounts = newIndex(h.everyone, byAccount, h.everyone.account)
 	h.backlog = newBacklog(h.round)
 	h.begun.Store(head)
 	h.finished.Store(head)
@@ -105,54 +105,40 @@ func (h *Hub) Close() {
 
 // Enter makes a session and lets it be found: from now on it can be cut and ended. It is sent
 // nothing before Start. If the machine has limit sessions already, it is refused with ErrTooMany.
-func (h *Hub) Enter(id socket.ID, who Identity, limit int) (*Session, error) {
-	s := h.newSession(id, who)
-	if !h.everyone.put(s) {
-		return nil, fmt.Errorf("entering the hub: socket %d has a session", id)
+func (h *Hub) Enter(id socket.ID, who Identity, limit int) (Session, error) {
+	var another uint32
+	h.accounts.first(who.Account, func(s Session) { another = s.rec.owner })
+	s, ok := h.everyone.put(id, who, another)
+	if !ok {
+		return Session{}, fmt.Errorf("entering the hub: socket %d has a session", id)
 	}
-	if !h.machines.add(s, limit) {
+	if !h.machines.add(s, who.Machine, limit) {
 		h.everyone.remove(s)
-		return nil, ErrTooMany
+		return Session{}, ErrTooMany
 	}
-	h.accounts.add(s)
+	h.accounts.add(s, who.Account, 0)
+	s.enter()
 	h.live.Add(1)
 	return s, nil
 }
 
-// newSession shares what another session of the account has already.
-func (h *Hub) newSession(id socket.ID, who Identity) *Session {
-	s := &Session{
-		hub: h, socket: id, machine: who.Machine, bare: who.Bare, shared: who.Shared,
-		since: time.Since(h.wheel.start), behind: true,
+// Leave forgets a session whose connection has closed, and returns what it was. From then on its place
+// may be another's. Of several calls only the first does anything.
+func (h *Hub) Leave(s Session) (was State, ok bool) {
+	if !s.leave() {
+		return was, false
 	}
-	other := h.accounts.first(who.Account)
-	switch {
-	case other == nil:
-		s.owner = &owner{account: who.Account, key: who.Key}
-	case other.owner.key != who.Key:
-		s.owner = &owner{account: other.owner.account, key: who.Key}
-	default:
-		s.owner = other.owner
-	}
-	return s
-}
-
-// Leave forgets a session whose connection has closed. Calling it twice is nothing.
-func (h *Hub) Leave(s *Session) {
-	if !h.machines.remove(s) {
-		return
-	}
+	h.machines.remove(s)
 	h.accounts.remove(s)
-	h.everyone.remove(s)
 	h.live.Add(-1)
-	s.Cut()
+	return h.everyone.remove(s), true
 }
 
 // Break moves to a position of the log that does not follow the one before: end must end each session
 // it is given, for what lies between may be missing, and only a read from the machine's own position
 // can tell. As with a message, begun moves first and finished last: whoever enters meanwhile is
 // given to end or starts behind the break, and no ping says that the missing was handed over.
-func (h *Hub) Break(position uint64, end func(*Session)) {
+func (h *Hub) Break(position uint64, end func(Session)) {
 	h.backlog.settle()
 	defer h.backlog.done()
 	h.begun.Store(position)
@@ -166,24 +152,23 @@ func (h *Hub) Break(position uint64, end func(*Session)) {
 func (h *Hub) Begun() uint64 { return h.begun.Load() }
 
 // OfMachine are the machine's sessions.
-func (h *Hub) OfMachine(id string) []*Session { return collect(h.machines.each, id) }
+func (h *Hub) OfMachine(id string) []Session { return collect(h.machines, id) }
 
 // OfAccount are the sessions of all machines of the account.
-func (h *Hub) OfAccount(id string) []*Session { return collect(h.accounts.each, id) }
+func (h *Hub) OfAccount(id string) []Session { return collect(h.accounts, id) }
 
-// Of is the session of a socket, or nil.
-func (h *Hub) Of(id socket.ID) *Session { return h.everyone.of(id) }
-
-func collect(each func(string, func(*Session)), name string) []*Session {
-	var found []*Session
-	each(name, func(s *Session) { found = append(found, s) })
+func collect(x *index, name string) (found []Session) {
+	x.each(name, func(s Session) { found = append(found, s) })
 	return found
 }
 
+// Of is the session of a socket.
+func (h *Hub) Of(id socket.ID) (Session, bool) { return h.everyone.of(id) }
+
 // All are all sessions.
-func (h *Hub) All() []*Session {
-	found := make([]*Session, 0, h.Len())
-	h.everyone.each(func(s *Session) { found = append(found, s) })
+func (h *Hub) All() []Session {
+	found := make([]Session, 0, h.Len())
+	h.everyone.each(func(s Session) { found = append(found, s) })
 	return found
 }
 
@@ -196,6 +181,21 @@ func (h *Hub) Machines() []string { return h.machines.names() }
 // Accounts are the ids of the accounts that have a session.
 func (h *Hub) Accounts() []string { return h.accounts.names() }
 
+// Keys are the keys that the account's sessions were opened with, each once.
+func (h *Hub) Keys(account string) (keys [][32]byte) {
+	var last uint32 // they have nearly always one
+	h.accounts.each(account, func(s Session) {
+		if s.rec.owner == last {
+			return
+		}
+		last = s.rec.owner
+		if key := h.everyone.owners.at(last).key; !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	})
+	return keys
+}
+
 // AccountCount is how many accounts have a session.
 func (h *Hub) AccountCount() int { return h.accounts.len() }
 
@@ -207,28 +207,24 @@ func (h *Hub) Len() int { return int(h.live.Load()) }
 
 // Check compares the hub's indexes with each other: for tests and for a debug page.
 func (h *Hub) Check() error {
-	var all, byMachine, byAccount, misplaced int
-	h.everyone.each(func(s *Session) {
-		if all++; h.Of(s.socket) != s {
-			misplaced++
+	var all, lost int
+	h.everyone.each(func(s Session) {
+		if all++; !s.isEntered() {
+			lost++
 		}
 	})
-	h.machines.all(func(*Session) { byMachine++ })
-	h.accounts.all(func(name string, s *Session) {
-		if byAccount++; name != s.owner.account {
-			misplaced++
-		}
-	})
-	if all != byMachine || all != byAccount || all != h.Len() || misplaced > 0 {
-		return fmt.Errorf("the hub counts %d sessions, by machine %d, by account %d, in all %d, %d misplaced",
-			h.Len(), byMachine, byAccount, all, misplaced)
+	byMachine, misplaced := h.machines.check()
+	byAccount, more := h.accounts.check()
+	if all != byMachine || all != byAccount || all != h.Len() || lost+misplaced+more > 0 {
+		return fmt.Errorf("the hub counts %d sessions, by machine %d, by account %d, in all %d, %d lost, %d misplaced",
+			h.Len(), byMachine, byAccount, all, lost, misplaced+more)
 	}
 	return nil
 }
 
 // sessionID is another one for each socket that the hub ever has: every step can be undone.
-func (h *Hub) sessionID(id socket.ID) string {
-	n := uint64(id) + h.nonce
+func sessionID(id socket.ID, nonce uint64) string {
+	n := uint64(id) + nonce
 	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
 	n = (n ^ n>>27) * 0x94d049bb133111eb
 	n ^= n >> 31

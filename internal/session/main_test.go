@@ -105,13 +105,12 @@ type world struct {
 	log    *shelf
 	next   uint64
 
-	mu       sync.Mutex
-	sessions map[socket.ID]*Session
-	closed   map[socket.ID]socket.Closure
+	mu     sync.Mutex
+	closed map[socket.ID]socket.Closure
 }
 
 func newWorld(t testing.TB, c Config) *world {
-	w := &world{t: t, log: &shelf{}, sessions: make(map[socket.ID]*Session), closed: make(map[socket.ID]socket.Closure)}
+	w := &world{t: t, log: &shelf{}, closed: make(map[socket.ID]socket.Closure)}
 	w.engine = socket.NewMemory(socket.Config{Handler: w})
 	c.Engine, c.Log = w.engine, w.log
 	hub, err := New(c, 0)
@@ -132,13 +131,13 @@ func (w *world) Frame(socket.ID, []byte)       {}
 func (w *world) Binary(socket.ID)              {}
 
 func (w *world) Drained(id socket.ID) {
-	if s := w.session(id); s != nil {
+	if s, ok := w.hub.Of(id); ok {
 		s.Drained()
 	}
 }
 
 func (w *world) Closed(id socket.ID, how socket.Closure) {
-	if s := w.session(id); s != nil {
+	if s, ok := w.hub.Of(id); ok {
 		w.hub.Leave(s)
 	}
 	w.mu.Lock()
@@ -146,16 +145,10 @@ func (w *world) Closed(id socket.ID, how socket.Closure) {
 	w.closed[id] = how
 }
 
-func (w *world) session(id socket.ID) *Session {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sessions[id]
-}
-
 var hello = socket.Prepare([]byte(`{"type":"auth_success"}`))
 
 // connect makes a session that starts after a position and reads its hello.
-func (w *world) connect(who Identity, after uint64) (*Session, *socket.MemoryPeer) {
+func (w *world) connect(who Identity, after uint64) (Session, *socket.MemoryPeer) {
 	s, peer := w.enter(who)
 	s.Start(hello, after, time.Time{})
 	if p, _ := peer.Next(); string(p) != string(hello.Payload()) {
@@ -164,15 +157,12 @@ func (w *world) connect(who Identity, after uint64) (*Session, *socket.MemoryPee
 	return s, peer
 }
 
-func (w *world) enter(who Identity) (*Session, *socket.MemoryPeer) {
+func (w *world) enter(who Identity) (Session, *socket.MemoryPeer) {
 	peer := w.engine.Dial(socket.Peer{})
 	s, err := w.hub.Enter(peer.ID(), who, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.mu.Lock()
-	w.sessions[peer.ID()] = s
-	w.mu.Unlock()
 	return s, peer
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 )
@@ -22,14 +21,14 @@ const (
 type reads struct {
 	mu sync.Mutex
 	// Guarded by mu.
-	waiting []*Session
+	waiting []Session
 	// wake holds a token while there may be something to do.
 	wake chan struct{}
 }
 
 func newReads() *reads { return &reads{wake: make(chan struct{}, 1)} }
 
-func (r *reads) add(s ...*Session) {
+func (r *reads) add(s ...Session) {
 	r.mu.Lock()
 	r.waiting = append(r.waiting, s...)
 	r.mu.Unlock()
@@ -44,14 +43,16 @@ func (r *reads) signal() {
 }
 
 // take takes out up to readBatch sessions, the longest waiting first.
-func (r *reads) take() []*Session {
+func (r *reads) take() []Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := min(len(r.waiting), readBatch)
-	batch := slices.Clone(r.waiting[:n])
-	r.waiting = slices.Delete(r.waiting, 0, n)
+	batch := r.waiting[:n:n]
+	r.waiting = r.waiting[n:]
 	if len(r.waiting) > 0 {
 		r.signal()
+	} else {
+		r.waiting = nil // and its array goes with the batch
 	}
 	return batch
 }
@@ -71,10 +72,13 @@ func (h *Hub) readLoop(ctx context.Context) {
 }
 
 // read serves a batch and returns the sessions whose read failed or did not get further.
-func (h *Hub) read(ctx context.Context, batch []*Session) (failed []*Session) {
-	reqs := make([]Request, len(batch))
-	for i, s := range batch {
-		reqs[i] = Request{To: s.target(), After: s.position(), MaxBytes: batchBytes}
+func (h *Hub) read(ctx context.Context, batch []Session) (failed []Session) {
+	var asking []Session
+	var reqs []Request
+	for _, s := range batch {
+		if r, ok := s.request(); ok {
+			asking, reqs = append(asking, s), append(reqs, r)
+		}
 	}
 	if len(reqs) == 0 {
 		return nil
@@ -83,9 +87,9 @@ func (h *Hub) read(ctx context.Context, batch []*Session) (failed []*Session) {
 	for i, r := range h.log.Read(ctx, reqs) {
 		switch {
 		case r.Err == nil && r.Reached > reqs[i].After:
-			batch[i].apply(r)
-		case !batch[i].IsCut():
-			failed = append(failed, batch[i])
+			asking[i].apply(r)
+		case !asking[i].IsCut():
+			failed = append(failed, asking[i])
 		}
 	}
 	return failed

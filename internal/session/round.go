@@ -50,11 +50,11 @@ func (p post) hand(h *Hub) {
 	b := newBundle([]Message{p.message})
 	switch {
 	case p.to.Machine != "":
-		h.machines.each(p.to.Machine, func(s *Session) { s.deliver(b) })
+		h.machines.each(p.to.Machine, b.handTo)
 	case p.to.Account != "":
-		h.accounts.each(p.to.Account, func(s *Session) { s.deliver(b) })
+		h.accounts.each(p.to.Account, b.handTo)
 	default:
-		h.everyone.allAtOnce(h.Len(), func(s *Session) { s.deliver(b) })
+		h.everyone.allAtOnce(h.Len(), b.handTo)
 	}
 }
 
@@ -85,13 +85,13 @@ func sortOut(posts []post) *sorted {
 // need not wait for all the others.
 func (r *sorted) hand(h *Hub) {
 	for machine := range r.machines {
-		h.machines.each(machine, func(s *Session) { s.deliver(r.bundle(machine, s.owner.account)) })
+		h.machines.each(machine, func(s Session) { r.bundle(machine, string(h.everyone.account(s.rec))).handTo(s) })
 	}
 	for account := range r.accounts {
 		b := r.bundle("", account)
-		h.accounts.each(account, func(s *Session) {
-			if r.machines[s.machine] == nil {
-				s.deliver(b)
+		h.accounts.each(account, func(s Session) {
+			if r.machines[string(h.everyone.machine(s.rec))] == nil {
+				b.handTo(s)
 			}
 		})
 	}
@@ -99,11 +99,21 @@ func (r *sorted) hand(h *Hub) {
 		return
 	}
 	b := r.bundle("", "")
-	h.everyone.allAtOnce(h.Len(), func(s *Session) {
-		if r.machines[s.machine] == nil && r.accounts[s.owner.account] == nil {
-			s.deliver(b)
+	h.everyone.allAtOnce(h.Len(), func(s Session) {
+		if l, ok := s.lock(); ok {
+			defer l.unlock()
+			if !r.hasOwn(l) {
+				l.deliver(b)
+			}
 		}
 	})
+}
+
+// hasOwn tells whether a session was visited for a message of its machine or account.
+func (r *sorted) hasOwn(l locked) bool {
+	floor := l.hub.everyone
+	return len(r.machines) > 0 && r.machines[string(floor.machine(l.rec))] != nil ||
+		len(r.accounts) > 0 && r.accounts[string(floor.account(l.rec))] != nil
 }
 
 // bundle is what the sessions of a machine of an account get.
@@ -184,37 +194,42 @@ func (b *bundle) had(pos uint64) int {
 	return n
 }
 
+func (b *bundle) handTo(s Session) {
+	if l, ok := s.lock(); ok {
+		defer l.unlock()
+		l.deliver(b)
+	}
+}
+
 // deliver hands over what a round has for the session, but what it has or will read itself. Live-only
 // messages that it cannot take in their place are dropped.
-func (s *Session) deliver(b *bundle) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cut {
+func (l locked) deliver(b *bundle) {
+	if l.has(cut) {
 		return
 	}
-	if s.behind {
-		s.hub.dropped.Add(liveOnly(b.messages))
+	if l.has(behind) {
+		l.hub.dropped.Add(liveOnly(b.messages))
 		return
 	}
-	from := b.had(s.pos)
-	frames := b.framesFor(s.bare)[from:]
+	from := b.had(l.rec.pos)
+	frames := b.framesFor(l.isBare())[from:]
 	if len(frames) == 0 {
 		return
 	}
-	taken := s.hub.engine.SendMany(s.socket, frames)
-	s.hub.delivered.Add(uint64(taken))
+	taken := l.hub.engine.SendMany(l.id, frames)
+	l.hub.delivered.Add(uint64(taken))
 	rest := b.messages[from+taken:]
-	s.hub.dropped.Add(liveOnly(b.messages[:from]) + liveOnly(rest))
+	l.hub.dropped.Add(liveOnly(b.messages[:from]) + liveOnly(rest))
 	if missed := firstStored(rest); missed > 0 {
 		// The tail comes in order: whatever was for this live session before it has been handed over.
-		s.pos = missed - 1
-		s.fallBehindLocked()
+		l.rec.pos = missed - 1
+		l.fallBehind()
 		return
 	}
-	s.pos = max(s.pos, b.last)
+	l.rec.pos = max(l.rec.pos, b.last)
 }
 
-func (s *Session) fallBehindLocked() {
-	s.behind = true
-	s.hub.fellBehind.Add(1)
+func (l locked) fallBehind() {
+	l.set(behind)
+	l.hub.fellBehind.Add(1)
 }

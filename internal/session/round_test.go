@@ -229,7 +229,7 @@ func TestAClosedHubTakesNothingAndHoldsNobodyUp(t *testing.T) {
 	w.hub.Close()
 	w.post(Target{})
 	w.post(Target{Machine: "m"})
-	w.hub.Break(10, func(*Session) {})
+	w.hub.Break(10, func(Session) {})
 	if got := seqs(t, peer); len(got) > 0 {
 		t.Errorf("a closed hub handed over %v", got)
 	}
@@ -246,7 +246,7 @@ func TestABreakComesBehindWhatWaits(t *testing.T) {
 		broken := make(chan struct{})
 		go func() { // it ends when the round does
 			defer close(broken)
-			w.hub.Break(20, func(s *Session) { s.End(nil, Ending{Code: wire.CloseRestart}) })
+			w.hub.Break(20, func(s Session) { s.End(nil, Ending{Code: wire.CloseRestart}) })
 		}()
 		synctest.Wait()
 		if n := w.hub.Begun(); n != 1 {

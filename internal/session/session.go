@@ -1,15 +1,12 @@
 package session
 
 import (
-	"sync"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/socket"
-	"github.com/fleetline/fleetline/wire"
 )
 
-// Identity is who a session belongs to. A session keeps the names as they are: they should not be
-// parts of something larger, which would be kept with them.
+// Identity is who a session belongs to.
 type Identity struct {
 	Machine string
 	Account string
@@ -21,151 +18,226 @@ type Identity struct {
 	Shared bool
 }
 
-// owner is what the sessions of an account have in common, as long as they came with the same key.
-type owner struct {
-	account string
-	key     [32]byte
+// State is what there is to know of a session.
+type State struct {
+	Identity
+	// Since is when the session entered the hub.
+	Since time.Time
+	// Position: everything for the session up to it has been handed to its socket.
+	Position uint64
+	// Behind tells that the session reads the log, and is handed nothing else.
+	Behind bool
+	// Why is the reason the session ended with, if it has Ended.
+	Ended bool
+	Why   Ending
 }
 
-// Session is one live socket of a machine. There may be a million of them: what many have in common
-// they share, what can be found is not kept, and times are counted from the hub's start.
+// Session is one live socket of a machine: a name for it that may be kept. When the session has left,
+// its record may be another's; then nothing that is asked of the name is done, or found. The zero
+// Session is one that has left.
 type Session struct {
-	// Fixed after construction. Small fields of all owners stand at the end, where they are packed.
-	hub     *Hub
-	owner   *owner
-	socket  socket.ID
-	machine string
-	since   time.Duration // after the hub's start
-
-	mu sync.Mutex
-	// Guarded by mu.
-	pos uint64
-	why *Ending // nil: not ended
-
-	// Guarded by the locks of the hub's indexes.
-	next uint32 // the slot of the machine's next session, plus one; 0: none
-	at   int32  // the place in the account's group
-
-	// Owned by the hub's walk once the session has started.
-	pingAt  tick
-	freshAt tick // when the machine needs a fresh token
-
-	// Guarded by mu.
-	started bool // auth_success has been handed over
-	behind  bool
-	reading bool // queued for, or inside, a read of the log
-	cut     bool // nothing goes in or out any more but the goodbye
-
-	// Fixed after construction.
-	bare, shared bool
-
-	// Owned by whoever brings the machine's frames, one after the other.
-	over uint8
+	hub *Hub
+	rec *record
+	id  socket.ID
 }
 
-// Ending is why a session ended: named before the socket is touched.
-type Ending struct {
-	Code   wire.CloseCode
-	Reason string
+// locked is a session that is there, with its record locked.
+type locked Session
+
+func (s Session) lock() (l locked, ok bool) {
+	if s.rec == nil {
+		return l, false
+	}
+	s.rec.mu.Lock()
+	if s.rec.generation.Load() != generationOf(s.id) {
+		s.rec.mu.Unlock()
+		return l, false
+	}
+	return locked(s), true
 }
 
-// Identity is who the session belongs to.
-func (s *Session) Identity() Identity {
-	return Identity{Machine: s.machine, Account: s.owner.account, Key: s.owner.key, Bare: s.bare, Shared: s.shared}
+func (l locked) unlock() { l.rec.mu.Unlock() }
+
+// has tells whether one of several marks is set.
+func (l locked) has(m marks) bool { return l.rec.marks&m != 0 }
+func (l locked) set(m marks)      { l.rec.marks |= m }
+func (l locked) unset(m marks)    { l.rec.marks &^= m }
+
+func (l locked) isBare() bool { return l.rec.kind&bare != 0 }
+
+func (l locked) identity() Identity {
+	floor := l.hub.everyone
+	return Identity{
+		Machine: string(floor.machine(l.rec)), Account: string(floor.account(l.rec)), Key: floor.owners.at(l.rec.owner).key,
+		Bare: l.isBare(), Shared: l.rec.kind&shared != 0,
+	}
 }
 
-// Machine is the id of the machine the session belongs to.
-func (s *Session) Machine() string { return s.machine }
+func (l locked) state() State {
+	st := State{Identity: l.identity(), Since: l.since(), Position: l.rec.pos, Behind: l.has(behind), Ended: l.has(ended)}
+	if st.Ended {
+		st.Why = l.hub.everyone.endings.of(l.id)
+	}
+	return st
+}
+
+func (l locked) since() time.Time { return l.hub.wheel.start.Add(l.rec.since) }
 
 // Socket is the session's connection.
-func (s *Session) Socket() socket.ID { return s.socket }
-
-// Since is when the session entered the hub.
-func (s *Session) Since() time.Time { return s.hub.wheel.start.Add(s.since) }
+func (s Session) Socket() socket.ID { return s.id }
 
 // ID names the session for people and logs.
-func (s *Session) ID() string { return s.hub.sessionID(s.socket) }
+func (s Session) ID() string { return sessionID(s.id, s.hub.nonce) }
 
-// IsShared tells whether each session of the machine may be another installation.
-func (s *Session) IsShared() bool { return s.shared }
+// Identity is who the session belongs to; ok is false when it has left.
+func (s Session) Identity() (who Identity, ok bool) {
+	l, ok := s.lock()
+	if !ok {
+		return who, false
+	}
+	defer l.unlock()
+	return l.identity(), true
+}
+
+// State is what there is to know of the session; ok is false when it has left.
+func (s Session) State() (st State, ok bool) {
+	l, ok := s.lock()
+	if !ok {
+		return st, false
+	}
+	defer l.unlock()
+	return l.state(), true
+}
+
+// IsBare tells whether the client announced no version.
+func (s Session) IsBare() bool {
+	l, ok := s.lock()
+	if !ok {
+		return false
+	}
+	defer l.unlock()
+	return l.isBare()
+}
+
+// enter notes that the session can be found.
+func (s Session) enter() {
+	if l, ok := s.lock(); ok {
+		defer l.unlock()
+		l.set(entered)
+	}
+}
+
+func (s Session) isEntered() bool {
+	l, ok := s.lock()
+	if !ok {
+		return false
+	}
+	defer l.unlock()
+	return l.has(entered)
+}
+
+// leave stops the session, and tells whether it is this call's to take it out of the hub.
+func (s Session) leave() bool {
+	l, ok := s.lock()
+	if !ok {
+		return false
+	}
+	defer l.unlock()
+	if !l.has(entered) {
+		return false
+	}
+	l.unset(entered)
+	l.set(cut)
+	return true
+}
 
 // Over counts a frame that was over the machine's rate, and returns how many were in a row, up to
 // 255. It is called for one frame after the other, as Within is.
-func (s *Session) Over() int {
-	s.over = max(s.over, s.over+1)
-	return int(s.over)
+func (s Session) Over() int {
+	l, ok := s.lock()
+	if !ok {
+		return 0
+	}
+	defer l.unlock()
+	l.rec.over = max(l.rec.over, l.rec.over+1)
+	return int(l.rec.over)
 }
 
 // Within ends the row.
-func (s *Session) Within() { s.over = 0 }
-
-// State is the session's delivery state: everything for it up to position has been handed to its
-// socket, and whether it is behind the log.
-func (s *Session) State() (position uint64, behind bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pos, s.behind
+func (s Session) Within() {
+	if l, ok := s.lock(); ok {
+		defer l.unlock()
+		l.rec.over = 0
+	}
 }
 
 // Start hands over hello, the first frame, and brings the session to the head from position after.
 // A fresh token is due at refresh; zero means never.
-func (s *Session) Start(hello socket.Prepared, after uint64, refresh time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.started || s.cut {
+func (s Session) Start(hello socket.Prepared, after uint64, refresh time.Time) {
+	l, ok := s.lock()
+	if !ok {
 		return
 	}
-	s.started = true
-	s.pos = after
-	s.hub.engine.Send(s.socket, hello)
-	s.hub.schedule(s, refresh)
-	s.advanceLocked()
+	defer l.unlock()
+	if l.has(started | cut) {
+		return
+	}
+	l.set(started)
+	l.rec.pos = after
+	l.hub.engine.Send(l.id, hello)
+	l.schedule(refresh)
+	l.advance()
 }
 
 // Cut stops everything to and from the session at once; only End can still write to it.
-func (s *Session) Cut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cut = true
+func (s Session) Cut() {
+	if l, ok := s.lock(); ok {
+		defer l.unlock()
+		l.set(cut)
+	}
 }
 
 // IsCut tells whether frames from the machine must be dropped.
-func (s *Session) IsCut() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cut
+func (s Session) IsCut() bool {
+	l, ok := s.lock()
+	if !ok {
+		return true
+	}
+	defer l.unlock()
+	return l.has(cut)
 }
 
 // End ends the session: last, if not nil, is the last frame the machine is sent. The first End wins
 // and names the reason; it tells whether it was this one.
-func (s *Session) End(last socket.Prepared, why Ending) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.endLocked(last, why)
-}
-
-func (s *Session) endLocked(last socket.Prepared, why Ending) bool {
-	if s.why != nil {
+func (s Session) End(last socket.Prepared, why Ending) bool {
+	l, ok := s.lock()
+	if !ok {
 		return false
 	}
-	s.cut, s.why = true, &why
-	s.hub.engine.End(s.socket, last, uint16(why.Code), why.Reason)
+	defer l.unlock()
+	return l.end(last, why)
+}
+
+func (l locked) end(last socket.Prepared, why Ending) bool {
+	if l.has(ended) {
+		return false
+	}
+	l.set(cut | ended)
+	l.hub.everyone.endings.add(l.id, why)
+	l.hub.engine.End(l.id, last, uint16(why.Code), why.Reason)
 	return true
 }
 
-// Why is the reason the session ended with; ok is false if this end did not end it.
-func (s *Session) Why() (why Ending, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.why == nil {
-		return Ending{}, false
+// Send hands over a frame that is no message of the log, in its place between them.
+func (s Session) Send(p socket.Prepared) bool {
+	l, ok := s.lock()
+	if !ok {
+		return false
 	}
-	return *s.why, true
+	defer l.unlock()
+	return l.send(p)
 }
 
-// Send hands over a frame that is no message of the log, in its place between them.
-func (s *Session) Send(p socket.Prepared) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.started && !s.cut && s.hub.engine.Send(s.socket, p)
+func (l locked) send(p socket.Prepared) bool {
+	return l.has(started) && !l.has(cut) && l.hub.engine.Send(l.id, p)
 }

@@ -29,7 +29,7 @@ type wheel struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	now   tick
-	slots [horizon][]*Session
+	slots [horizon][]socket.ID
 }
 
 func newWheel(start time.Time) *wheel { return &wheel{start: start} }
@@ -39,15 +39,15 @@ func (w *wheel) at(t time.Time) tick {
 	return tick(min((t.Sub(w.start)+tickLength-1)/tickLength, time.Duration(never)))
 }
 
-func (w *wheel) put(s *Session, due tick) {
+func (w *wheel) put(id socket.ID, due tick) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	due = min(max(due, w.now+1), w.now+horizon-1)
-	w.slots[due%horizon] = append(w.slots[due%horizon], s)
+	w.slots[due%horizon] = append(w.slots[due%horizon], id)
 }
 
 // turn moves to the next tick and takes out what is due.
-func (w *wheel) turn() (now tick, due []*Session) {
+func (w *wheel) turn() (now tick, due []socket.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now++
@@ -84,9 +84,13 @@ func (h *Hub) step() {
 		return
 	}
 	p := preparePings(h.finished.Load())
-	for _, s := range due {
+	for _, id := range due {
+		s, ok := h.Of(id)
+		if !ok {
+			continue // it has left
+		}
 		if next, ok := s.beat(now, p); ok {
-			h.wheel.put(s, next)
+			h.wheel.put(id, next)
 		}
 	}
 }
@@ -103,62 +107,77 @@ func preparePings(finished uint64) pings {
 
 // schedule puts a session that starts on the wheel. Its first ping comes at a random moment within
 // the first heartbeat, so that a fleet that connected at once does not beat at once.
-func (h *Hub) schedule(s *Session, refresh time.Time) {
-	s.pingAt = h.wheel.at(time.Now().Add(rand.N(h.heartbeat)))
-	s.freshAt = never
-	if !refresh.IsZero() && h.refresh != nil {
-		s.freshAt = h.wheel.at(refresh)
+func (l locked) schedule(refresh time.Time) {
+	wheel := l.hub.wheel
+	l.rec.pingAt = wheel.at(time.Now().Add(rand.N(l.hub.heartbeat)))
+	if !refresh.IsZero() && l.hub.refresh != nil {
+		l.rec.freshAt = wheel.at(refresh)
 	}
-	h.wheel.put(s, min(s.pingAt, s.freshAt, h.silentAt(s)))
+	wheel.put(l.id, min(l.rec.pingAt, l.rec.freshAt, l.silentAt()))
 }
 
-func (h *Hub) silentAt(s *Session) tick {
-	last := h.engine.LastByte(s.socket)
-	if since := s.Since(); last.Before(since) {
+func (l locked) silentAt() tick {
+	last := l.hub.engine.LastByte(l.id)
+	if since := l.since(); last.Before(since) {
 		last = since
 	}
-	return h.wheel.at(last.Add(wire.Silence(h.heartbeat)))
+	return l.hub.wheel.at(last.Add(wire.Silence(l.hub.heartbeat)))
 }
 
 // beat does what is due for the session and says when to look again; ok is false when it has ended.
-func (s *Session) beat(now tick, p pings) (next tick, ok bool) {
-	silentAt := s.hub.silentAt(s)
+func (s Session) beat(now tick, p pings) (next tick, ok bool) {
+	next, freshAt, ok := s.pingOrEnd(now, p)
+	if ok && freshAt <= now {
+		freshAt = s.pushToken(now)
+	}
+	return min(next, freshAt), ok
+}
+
+func (s Session) pingOrEnd(now tick, p pings) (next, freshAt tick, ok bool) {
+	l, ok := s.lock()
+	if !ok {
+		return 0, 0, false
+	}
+	defer l.unlock()
+	silentAt := l.silentAt()
 	if silentAt <= now {
-		s.End(nil, Ending{wire.CloseSilent, string(wire.CodeSilent)})
+		l.end(nil, Ending{wire.CloseSilent, string(wire.CodeSilent)})
 	}
-	if _, ended := s.Why(); ended {
-		return 0, false
+	if l.has(ended) {
+		return 0, 0, false
 	}
-	if s.pingAt <= now {
-		s.ping(p)
-		s.pingAt = now + tick(s.hub.heartbeat/tickLength)
+	if l.rec.pingAt <= now {
+		l.ping(p)
+		l.rec.pingAt = now + tick(l.hub.heartbeat/tickLength)
 	}
-	if s.freshAt <= now {
-		s.pushToken()
-	}
-	return min(s.pingAt, silentAt, s.freshAt), true
+	return min(l.rec.pingAt, silentAt), l.rec.freshAt, true
 }
 
 // ping tells a session that is not behind that everything up to the finished position has been
 // handed over.
-func (s *Session) ping(p pings) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cut {
+func (l locked) ping(p pings) {
+	if l.has(cut) {
 		return
 	}
 	frame := p.positioned
-	if s.bare || s.behind {
+	if l.isBare() || l.has(behind) {
 		frame = p.bare
 	}
-	s.hub.engine.Send(s.socket, frame)
-	s.hub.pings.Add(1)
+	l.hub.engine.Send(l.id, frame)
+	l.hub.pings.Add(1)
 }
 
-// pushToken pushes a fresh token; if the socket does not take it, the next tick tries again.
-func (s *Session) pushToken() {
+// pushToken pushes a fresh token and says when the next is due; if the socket does not take it, the
+// next tick tries again.
+func (s Session) pushToken(now tick) tick {
 	frame, next := s.hub.refresh(s)
-	if frame == nil || s.Send(frame) {
-		s.freshAt = s.hub.wheel.at(next)
+	l, ok := s.lock()
+	if !ok {
+		return now
 	}
+	defer l.unlock()
+	if frame == nil || l.send(frame) {
+		l.rec.freshAt = l.hub.wheel.at(next)
+	}
+	return l.rec.freshAt
 }

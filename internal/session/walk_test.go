@@ -59,9 +59,9 @@ func TestAPingToASessionThatIsBehindHasNoPosition(t *testing.T) {
 		s, peer := w.connect(Identity{Machine: "m", Account: "a"}, 0)
 		peer.SetRoom(socket.Room{})
 		w.publish(Target{})
-		s.mu.Lock()
-		s.reading = true // as while the log is read
-		s.mu.Unlock()
+		l, _ := s.lock()
+		l.set(reading) // as while the log is read
+		l.unlock()
 		peer.SetRoom(socket.Room{Bytes: 1 << 20, Frames: 100})
 		time.Sleep(wire.Heartbeat + tickLength)
 		synctest.Wait()
@@ -94,7 +94,7 @@ func TestSilenceEndsASessionAfterOneAndAHalfHeartbeats(t *testing.T) {
 func TestAFreshTokenIsPushedAtItsMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fresh := socket.Prepare([]byte(`{"type":"token"}`))
-		w := newWorld(t, Config{Refresh: func(*Session) (socket.Prepared, time.Time) {
+		w := newWorld(t, Config{Refresh: func(Session) (socket.Prepared, time.Time) {
 			return fresh, time.Now().Add(10 * time.Minute)
 		}})
 		defer w.close()

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
-	"unsafe"
 
 	"github.com/fleetline/fleetline/internal/socket"
 )
@@ -15,9 +15,9 @@ import (
 func TestTheHubFindsExactlyTheSessionsThatAreThere(t *testing.T) {
 	const limit = 50
 	hub := newIdleHub(t)
-	there := make(map[string][]*Session)
+	there := make(map[string][]Session)
 	random := rand.New(rand.NewPCG(1, 2))
-	free := random.Perm(3 * floorSlots)
+	free := random.Perm(3 * chunkLength)
 	generation := uint64(0)
 	for range 20_000 {
 		name := fmt.Sprint("m", min(random.IntN(4000), random.IntN(4000)))
@@ -28,7 +28,7 @@ func TestTheHubFindsExactlyTheSessionsThatAreThere(t *testing.T) {
 		if random.IntN(5) < 2 && len(mine) > 0 {
 			i := random.IntN(len(mine))
 			hub.Leave(mine[i])
-			free = append(free, int(mine[i].socket.Slot()))
+			free = append(free, int(mine[i].Socket().Slot()))
 			there[name] = append(mine[:i:i], mine[i+1:]...)
 			continue
 		}
@@ -50,7 +50,7 @@ func TestTheHubFindsExactlyTheSessionsThatAreThere(t *testing.T) {
 		t.Error(err)
 	}
 	for name, want := range there {
-		found := make(map[*Session]bool)
+		found := make(map[Session]bool)
 		for _, s := range hub.OfMachine(name) {
 			found[s] = true
 		}
@@ -58,7 +58,7 @@ func TestTheHubFindsExactlyTheSessionsThatAreThere(t *testing.T) {
 			t.Errorf("%s: %d sessions are found, %d counted, want %d", name, len(found), hub.Count(name), len(want))
 		}
 		for _, s := range want {
-			if !found[s] || hub.Of(s.socket) != s {
+			if again, ok := hub.Of(s.Socket()); !ok || again != s || !found[s] {
 				t.Errorf("%s: a session is not found", name)
 			}
 		}
@@ -83,8 +83,13 @@ func TestASocketHasOneSession(t *testing.T) {
 	if _, err := hub.Enter(1<<32|7, Identity{Machine: "other", Account: "a"}, 0); err == nil {
 		t.Error("a second session has the same socket")
 	}
-	if hub.Of(1<<32|7) != s || hub.Of(2<<32|7) != nil || hub.Of(1<<32|8) != nil || hub.Len() != 1 {
-		t.Error("a socket leads to another session than its own")
+	if found, ok := hub.Of(1<<32 | 7); !ok || found != s {
+		t.Error("a socket does not lead to its session")
+	}
+	for _, id := range []socket.ID{2<<32 | 7, 1<<32 | 8, 7, 8, 0} {
+		if found, ok := hub.Of(id); ok {
+			t.Errorf("socket %x leads to that of %x", id, found.Socket())
+		}
 	}
 	if err := hub.Check(); err != nil {
 		t.Error(err)
@@ -95,31 +100,64 @@ func TestNoTwoSessionsHaveTheSameID(t *testing.T) {
 	hub := newIdleHub(t)
 	ids := make(map[string]bool)
 	for i := range uint64(50_000) {
-		ids[hub.sessionID(socket.ID((1+i%5)<<32|i/5))] = true
+		ids[sessionID(socket.ID((1+i%5)<<32|i/5), hub.nonce)] = true
 	}
 	if len(ids) != 50_000 {
 		t.Errorf("50,000 sockets have %d ids", len(ids))
 	}
 }
 
-// A session is as large as it was made to be: a field more takes it to the allocator's next size.
-func TestASessionIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Session{}); size > 96 {
-		t.Errorf("a session has %d bytes, more than the 96 that the allocator gives it", size)
+// A million sessions have to fit, and the garbage collector must not have to look at them.
+func TestASessionIsSmallAndHoldsNoPointer(t *testing.T) {
+	for _, c := range []struct {
+		kind reflect.Type
+		most uintptr
+	}{{reflect.TypeFor[record](), 96}, {reflect.TypeFor[owner](), 76}, {reflect.TypeFor[entry](), 8}} {
+		if c.kind.Size() > c.most {
+			t.Errorf("%v has %d bytes, want %d at most", c.kind, c.kind.Size(), c.most)
+		}
+		if at := pointerIn(c.kind); at != "" {
+			t.Errorf("%v holds a pointer: %s", c.kind, at)
+		}
 	}
 }
 
-// A million sessions have to fit: what one keeps of the heap, beside its name, has a bound.
-func TestAnIdleSessionKeepsFewBytes(t *testing.T) {
-	const few, many, bound = 5_000, 25_000, 250
-	hub := newIdleHub(t)
-	connectMany(t, hub, 0, few)
-	before := heapInUse()
-	connectMany(t, hub, few, many)
-	if each := (heapInUse() - before) / (many - few); each > bound {
-		t.Errorf("a session keeps %d bytes, want %d at most", each, bound)
+// pointerIn names a part of a type that is a pointer, or has one.
+func pointerIn(kind reflect.Type) string {
+	switch kind.Kind() {
+	case reflect.Array:
+		return pointerIn(kind.Elem())
+	case reflect.Struct:
+		for i := range kind.NumField() {
+			if at := pointerIn(kind.Field(i).Type); at != "" {
+				return kind.Field(i).Name + " " + at
+			}
+		}
+		return ""
+	case reflect.Pointer, reflect.String, reflect.Slice, reflect.Map, reflect.Chan, reflect.Func, reflect.Interface, reflect.UnsafePointer:
+		return kind.String()
 	}
-	if hub.Len() != many {
-		t.Errorf("%d of %d sessions are there", hub.Len(), many)
+	return ""
+}
+
+// All that the hub keeps of a session counts: its name, its account's, and its places in the indexes
+// and on the wheel.
+func TestAnIdleSessionKeepsFewBytes(t *testing.T) {
+	const few, many = 20_000, 100_000
+	for _, c := range []struct {
+		perAccount, bound int64
+	}{{100, 140}, {1, 240}} {
+		hub := newIdleHub(t)
+		connectMany(t, hub, 0, few, int(c.perAccount))
+		before := heapInUse()
+		connectMany(t, hub, few, many, int(c.perAccount))
+		each := (heapInUse() - before) / (many - few)
+		t.Logf("%d sessions to an account: %d bytes each", c.perAccount, each)
+		if each > c.bound {
+			t.Errorf("%d sessions to an account: one keeps %d bytes, want %d at most", c.perAccount, each, c.bound)
+		}
+		if hub.Len() != many {
+			t.Errorf("%d of %d sessions are there", hub.Len(), many)
+		}
 	}
 }
