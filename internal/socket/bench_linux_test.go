@@ -31,6 +31,8 @@ type crowd struct {
 	opened  chan socket.ID
 	ids     []socket.ID
 	peers   []int
+	shots   []socket.Shot
+	sending time.Duration
 }
 
 func gatherCrowd(b *testing.B, kind string, n int) *crowd {
@@ -86,9 +88,42 @@ func reportCPU(b *testing.B, since time.Duration, n int, unit string) {
 	b.ReportMetric(float64((cpu()-since).Microseconds())/float64(b.N)/float64(n), "us-CPU/"+unit)
 }
 
+// everyWay is one frame for all of a crowd: call by call with both engines, and by SendAll.
+func everyWay(b *testing.B, bench func(b *testing.B, kind string, send func(*crowd, socket.Prepared))) {
+	bothEngines(b, func(b *testing.B, kind string) { bench(b, kind, timed((*crowd).sendEach)) })
+	b.Run("epoll at once", func(b *testing.B) { bench(b, "native", timed((*crowd).sendAll)) })
+}
+
+// timed adds up what the sending costs without the peers.
+func timed(send func(*crowd, socket.Prepared)) func(*crowd, socket.Prepared) {
+	return func(c *crowd, p socket.Prepared) {
+		began := cpu()
+		send(c, p)
+		c.sending += cpu() - began
+	}
+}
+
+func (c *crowd) reportSending(b *testing.B) {
+	b.ReportMetric(float64(c.sending.Microseconds())/float64(b.N)/float64(len(c.ids)), "us-CPU/send")
+}
+
+func (c *crowd) sendEach(p socket.Prepared) {
+	for _, id := range c.ids {
+		c.engine.Send(id, p)
+	}
+}
+
+func (c *crowd) sendAll(p socket.Prepared) {
+	c.shots = c.shots[:0]
+	for _, id := range c.ids {
+		c.shots = append(c.shots, socket.Shot{ID: id, Frame: p})
+	}
+	socket.SendAll(c.engine, c.shots)
+}
+
 // BenchmarkHeartbeat is a ping to each of 1,000 machines and their answers.
 func BenchmarkHeartbeat(b *testing.B) {
-	bothEngines(b, func(b *testing.B, kind string) {
+	everyWay(b, func(b *testing.B, kind string, send func(*crowd, socket.Prepared)) {
 		const n = 1000
 		c := gatherCrowd(b, kind, n)
 		defer c.leave()
@@ -97,9 +132,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 		began := cpu()
 		for b.Loop() {
 			want := c.handler.frames.Load() + n
-			for _, id := range c.ids {
-				c.engine.Send(id, ping)
-			}
+			send(c, ping)
 			c.readAll(b, len(ping))
 			for _, fd := range c.peers {
 				if _, err := unix.Write(fd, pong); err != nil {
@@ -111,24 +144,24 @@ func BenchmarkHeartbeat(b *testing.B) {
 			}
 		}
 		reportCPU(b, began, n, "heartbeat")
+		c.reportSending(b)
 	})
 }
 
 // BenchmarkFanOutTo5000 hands one prepared frame of 128 bytes to 5,000 sockets, until all peers have it.
 func BenchmarkFanOutTo5000(b *testing.B) {
-	bothEngines(b, func(b *testing.B, kind string) {
+	everyWay(b, func(b *testing.B, kind string, send func(*crowd, socket.Prepared)) {
 		const n = 5000
 		c := gatherCrowd(b, kind, n)
 		defer c.leave()
 		message := prepare(strings.Repeat("x", 128))
 		began := cpu()
 		for b.Loop() {
-			for _, id := range c.ids {
-				c.engine.Send(id, message)
-			}
+			send(c, message)
 			c.readAll(b, len(message))
 		}
 		reportCPU(b, began, n, "delivery")
+		c.reportSending(b)
 		b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "deliveries/s")
 	})
 }

@@ -25,7 +25,11 @@ type Config struct {
 	// Subprotocols are those the engine speaks, the preferred one first. A peer that asks for none
 	// of them is told none.
 	Subprotocols []string
-	// Logger is told of peers that break the protocol, at debug level; nil: nobody.
+	// OneByOne has SendAll make one system call for each frame, as where there is no io_uring. It is
+	// for tests.
+	OneByOne bool
+	// Logger is told of peers that break the protocol, at debug level, and of what the system refuses;
+	// nil: nobody.
 	Logger *slog.Logger
 	// Registerer gets the engine's metrics; nil: nobody.
 	Registerer prometheus.Registerer

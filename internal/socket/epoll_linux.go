@@ -18,7 +18,8 @@ import (
 // core, and what a busy connection needs lies in a side map as long as it is busy.
 //
 // Whoever sends writes directly, under the record's lock, and never blocks; what the kernel does not
-// take is refused, but for the rest of a frame that was begun. Only a loop closes a descriptor.
+// take is refused, but for the rest of a frame that was begun. Only a loop closes a descriptor. Where
+// the system has io_uring, frames for many are written with one system call.
 //
 // Connections that are not plain TCP, which means TLS in this process, are held by a portable engine
 // inside.
@@ -33,6 +34,7 @@ type Epoll struct {
 	keeper   *keeper
 	looping  sync.WaitGroup
 	gathers  sync.Pool // of *gather
+	volleys  volleys
 	shortage shortage
 
 	records records
@@ -49,6 +51,7 @@ var (
 	_ Engine   = (*Epoll)(nil)
 	_ Upgrader = (*Epoll)(nil)
 	_ Receiver = (*Epoll)(nil)
+	_ Volley   = (*Epoll)(nil)
 )
 
 // NewEpoll makes an epoll engine. Close must be called when it is no longer needed.
@@ -60,6 +63,7 @@ func NewEpoll(cfg Config) (*Epoll, error) {
 	e := &Epoll{cfg: cfg, handler: cfg.Handler, rules: cfg.rules()}
 	e.shortage.log = cfg.Logger
 	e.gathers.New = func() any { return new(gather) }
+	e.volleys.log = cfg.Logger
 	e.portable = newPortable(cfg, portableSlots)
 	e.counters = newCounters(func() int { return e.records.len() + e.portable.conns.len() })
 	e.portable.counters = e.counters
@@ -69,6 +73,9 @@ func NewEpoll(cfg Config) (*Epoll, error) {
 	if err := e.counters.register(cfg.Registerer); err != nil {
 		e.closeLoops()
 		return nil, fmt.Errorf("registering metrics of epoll engine: %w", err)
+	}
+	if !cfg.OneByOne {
+		e.volleys.open(len(e.loops))
 	}
 	e.start()
 	return e, nil
@@ -173,7 +180,7 @@ func (e *Epoll) lock(id ID) (l line, ok bool) {
 		return l, false
 	}
 	l.rec.mu.Lock()
-	if l.rec.generation != uint32(id>>32) || l.rec.fd < 0 {
+	if !l.isHereLocked() {
 		l.rec.mu.Unlock()
 		return l, false
 	}
@@ -252,6 +259,7 @@ func (e *Epoll) Close() {
 	}
 	e.looping.Wait()
 	e.closeLoops()
+	e.volleys.close()
 	e.counters.unregister(e.cfg.Registerer)
 }
 

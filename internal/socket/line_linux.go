@@ -24,6 +24,11 @@ func (l line) has(m marks) bool { return l.rec.marks&m != 0 }
 func (l line) set(m marks)      { l.rec.marks |= m }
 func (l line) unset(m marks)    { l.rec.marks &^= m }
 
+// isHereLocked tells whether the connection is still open: its slot may be another's.
+func (l line) isHereLocked() bool {
+	return l.rec.generation == uint32(l.id>>32) && l.rec.fd >= 0
+}
+
 // busy is nil for an idle connection.
 func (l line) busy() *busy { return l.loop().side.get(l.id.Slot()) }
 

@@ -16,7 +16,11 @@ func (l line) sendLocked(p Prepared) bool {
 	if !l.mayBeginLocked(len(p)) {
 		return false
 	}
-	n := l.writeLocked(p)
+	return l.sentLocked(p, l.writeLocked(p))
+}
+
+// sentLocked keeps what the kernel has left of a frame that was begun, and tells whether it was.
+func (l line) sentLocked(p Prepared, n int) bool {
 	switch {
 	case n == len(p):
 	case n > 0:

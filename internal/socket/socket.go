@@ -86,6 +86,31 @@ type Engine interface {
 	Close()
 }
 
+// Volley is an engine that hands frames to many connections at once.
+type Volley interface {
+	// SendAll does for each shot, in order, what Send does, and says in the shot whether the frame was
+	// taken.
+	SendAll(shots []Shot)
+}
+
+// Shot is one frame for one connection.
+type Shot struct {
+	ID    ID
+	Frame Prepared
+	Taken bool // set by SendAll
+}
+
+// SendAll hands frames to many connections, at once if the engine can.
+func SendAll(e Engine, shots []Shot) {
+	if v, ok := e.(Volley); ok {
+		v.SendAll(shots)
+		return
+	}
+	for i := range shots {
+		shots[i].Taken = e.Send(shots[i].ID, shots[i].Frame)
+	}
+}
+
 // Upgrader is an engine that takes connections over from net/http. It answers a request that is no
 // proper WebSocket handshake itself (RFC 6455 4.2) and returns why.
 type Upgrader interface {

@@ -1,0 +1,180 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ringShots is how many frames one system call writes at most. Their connections are locked
+// meanwhile, and more would save next to nothing.
+const ringShots = 64
+
+// ring has the kernel make many writes in one call, through io_uring. Every write says that it does
+// not wait, so the kernel makes it inside the call: what a socket does not take ends with EAGAIN, and
+// is neither queued nor handed to a worker. A ring is one goroutine's at a time, on whatever thread.
+type ring struct {
+	// Fixed after construction.
+	fd             int
+	memory         []byte // shared with the kernel: both queues
+	calls          []byte // shared with the kernel: the writes
+	sqHead, sqTail *uint32
+	cqHead, cqTail *uint32
+	sqes           []sqe
+	cqes           []cqe
+
+	// Owned by who uses the ring.
+	loaded int
+	// frames keeps alive what the kernel has only the addresses of, and on the heap, where nothing
+	// moves. The kernel reads them inside the call and not later.
+	frames [ringShots]Prepared
+	// results are how many bytes were written, or an error's number below zero.
+	results [ringShots]int32
+	limit   [2]int64
+	wait    ringWait
+}
+
+// The results of writes that the kernel has not answered.
+const (
+	notBegun   = math.MinInt32     // it has not seen them
+	notCertain = math.MinInt32 + 1 // it may have made them
+)
+
+var errRingLost = errors.New("io_uring leaves writes unanswered")
+
+func newRing() (*ring, error) {
+	var p ringParams
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, ringShots, uintptr(unsafe.Pointer(&p)), 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("setting up io_uring: %w", errno)
+	}
+	r := &ring{fd: int(fd)}
+	if p.features&ringFeatures != ringFeatures {
+		r.close()
+		return nil, fmt.Errorf("setting up io_uring: %w", errors.ErrUnsupported)
+	}
+	if err := r.share(&p); err != nil {
+		r.close()
+		return nil, fmt.Errorf("sharing memory with io_uring: %w", err)
+	}
+	return r, nil
+}
+
+// share maps the ring's memory.
+func (r *ring) share(p *ringParams) (err error) {
+	size := max(p.sq.array+4*p.sqEntries, p.cq.cqes+cqeSize*p.cqEntries)
+	const prot, flags = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_SHARED | unix.MAP_POPULATE
+	if r.memory, err = unix.Mmap(r.fd, 0, int(size), prot, flags); err != nil {
+		return err
+	}
+	if r.calls, err = unix.Mmap(r.fd, ringOffSQEs, int(sqeSize*p.sqEntries), prot, flags); err != nil {
+		return err
+	}
+	at := func(offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.memory[offset])) }
+	r.sqHead, r.sqTail = at(p.sq.head), at(p.sq.tail)
+	r.cqHead, r.cqTail = at(p.cq.head), at(p.cq.tail)
+	r.sqes = unsafe.Slice((*sqe)(unsafe.Pointer(&r.calls[0])), p.sqEntries)
+	r.cqes = unsafe.Slice((*cqe)(unsafe.Pointer(&r.memory[p.cq.cqes])), p.cqEntries)
+	for i := range p.sqEntries {
+		*at(p.sq.array + 4*i) = i // each place of the queue has its own call, for ever
+	}
+	return nil
+}
+
+func (r *ring) close() {
+	for _, shared := range [][]byte{r.memory, r.calls} {
+		if shared != nil {
+			_ = unix.Munmap(shared)
+		}
+	}
+	_ = unix.Close(r.fd)
+}
+
+// load adds a write, of ringShots at most. The frame must not be empty.
+func (r *ring) load(fd int, p Prepared) {
+	r.frames[r.loaded] = p
+	place := (atomic.LoadUint32(r.sqTail) + uint32(r.loaded)) % uint32(len(r.sqes))
+	r.sqes[place] = sqe{
+		op: ringOpSend, fd: int32(fd), flags: sendFlags,
+		addr: uint64(uintptr(unsafe.Pointer(&p[0]))), size: uint32(len(p)),
+		userData: uint64(r.loaded),
+	}
+	r.results[r.loaded] = notBegun
+	r.loaded++
+}
+
+// fire makes the writes, and fills the results. After an error the ring must not be used again.
+func (r *ring) fire() error {
+	first := atomic.LoadUint32(r.sqTail)
+	atomic.StoreUint32(r.sqTail, first+uint32(r.loaded))
+	err := r.submit()
+	begun := int(atomic.LoadUint32(r.sqHead) - first)
+	for i := range begun {
+		r.results[i] = notCertain
+	}
+	if err = errors.Join(err, r.collect(begun)); err != nil {
+		return err // and the frames stay alive with the ring
+	}
+	clear(r.frames[:r.loaded])
+	r.loaded = 0
+	return nil
+}
+
+// submit has the kernel see all that is loaded.
+func (r *ring) submit() error {
+	for left := r.loaded; left > 0; {
+		n, err := r.enter(left, 0, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("entering io_uring: %w", err)
+		case n == 0:
+			return errors.New("io_uring takes no writes")
+		}
+		left -= n
+	}
+	return nil
+}
+
+// collect takes as many answers as there were writes. They are there: the kernel has made the writes
+// inside the call. One that has not, against its word, is given a moment.
+func (r *ring) collect(begun int) error {
+	const tries, patience = 10, 100 * time.Millisecond // signals end a wait early
+	for range tries {
+		begun -= r.reap()
+		if begun == 0 {
+			return nil
+		}
+		r.limit[1] = int64(patience)
+		r.wait.limit = uint64(uintptr(unsafe.Pointer(&r.limit)))
+		_, _ = r.enter(0, begun, ringGetEvents|ringExtArg, &r.wait)
+	}
+	return errRingLost
+}
+
+// reap takes the answers that are there, and returns how many.
+func (r *ring) reap() int {
+	head, tail := atomic.LoadUint32(r.cqHead), atomic.LoadUint32(r.cqTail)
+	for at := head; at != tail; at++ {
+		answer := &r.cqes[at%uint32(len(r.cqes))]
+		r.results[answer.userData%ringShots] = answer.result
+	}
+	atomic.StoreUint32(r.cqHead, tail)
+	return int(tail - head)
+}
+
+// enter is the system call. The runtime is told of it: it does not wait, but many writes take long
+// enough to let another goroutine run.
+func (r *ring) enter(submit, await, flags int, wait *ringWait) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(await), uintptr(flags),
+		uintptr(unsafe.Pointer(wait)), unsafe.Sizeof(*wait))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
