@@ -62,11 +62,12 @@ func BenchmarkHeartbeatWalk(b *testing.B) {
 	all := w.hub.All()
 	b.ReportAllocs()
 	for b.Loop() {
-		p := preparePings(w.hub.finished.Load())
+		p, v := preparePings(w.hub.finished.Load()), newSalvo(w.hub, nil)
 		for _, s := range all {
 			s.rec.pingAt = 0
-			s.beat(1, p)
+			s.beat(1, p, v)
 		}
+		v.fire()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/session")
 }

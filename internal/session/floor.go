@@ -97,15 +97,18 @@ func (f *floor) each(call func(Session)) {
 // walkerSessions is how many sessions are worth a goroutine of their own.
 const walkerSessions = 512
 
-// allAtOnce calls as each does, from several goroutines if there are many sessions, about n: what a
-// round takes is the kernel's time for each write, and every processor can spend it.
-func (f *floor) allAtOnce(n int, call func(Session)) {
+// allAtOnce calls what walker returns as each does, from several goroutines if there are many sessions,
+// about n: what a round takes is the kernel's time for each write, and every processor can spend it.
+// Each goroutine has a walker of its own, whose last is called at its end.
+func (f *floor) allAtOnce(n int, walker func() (call func(Session), last func())) {
 	numbers := slices.Collect(maps.Keys(f.records.all()))
 	var next atomic.Int32
 	walk := func() {
+		call, last := walker()
 		for i := int(next.Add(1)); i <= len(numbers); i = int(next.Add(1)) {
 			f.eachOf(numbers[i-1], call)
 		}
+		last()
 	}
 	var others sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 1+n/walkerSessions) - 1 {

@@ -54,7 +54,7 @@ func (p post) hand(h *Hub) {
 	case p.to.Account != "":
 		h.accounts.each(p.to.Account, b.handTo)
 	default:
-		h.everyone.allAtOnce(h.Len(), b.handTo)
+		h.handToAll(b, func(locked) bool { return true })
 	}
 }
 
@@ -98,15 +98,35 @@ func (r *sorted) hand(h *Hub) {
 	if len(r.everyone) == 0 {
 		return
 	}
-	b := r.bundle("", "")
-	h.everyone.allAtOnce(h.Len(), func(s Session) {
-		if l, ok := s.lock(); ok {
-			defer l.unlock()
-			if !r.hasOwn(l) {
+	h.handToAll(r.bundle("", ""), func(l locked) bool { return !r.hasOwn(l) })
+}
+
+// handToAll hands what a round has for all to those whom it is for. What is one frame goes to many at
+// once; several for one session are one write already.
+func (h *Hub) handToAll(b *bundle, isFor func(locked) bool) {
+	h.everyone.allAtOnce(h.Len(), func() (func(Session), func()) {
+		v := newSalvo(h, func(l locked, taken bool) { l.delivered(b, countOf(taken)) })
+		return func(s Session) {
+			l, ok := v.lock(s)
+			switch {
+			case !ok:
+			case !isFor(l):
+				l.unlock()
+			case len(b.messages) > 1:
 				l.deliver(b)
+				l.unlock()
+			default:
+				l.deliverIn(v, b)
 			}
-		}
+		}, v.fire
 	})
+}
+
+func countOf(taken bool) int {
+	if taken {
+		return 1
+	}
+	return 0
 }
 
 // hasOwn tells whether a session was visited for a message of its machine or account.
@@ -204,19 +224,35 @@ func (b *bundle) handTo(s Session) {
 // deliver hands over what a round has for the session, but what it has or will read itself. Live-only
 // messages that it cannot take in their place are dropped.
 func (l locked) deliver(b *bundle) {
-	if l.has(cut) {
+	if frames := l.due(b); len(frames) > 0 {
+		l.delivered(b, l.hub.engine.SendMany(l.id, frames))
+	}
+}
+
+// deliverIn is deliver of a single message, and unlocks the session.
+func (l locked) deliverIn(v *salvo, b *bundle) {
+	if frames := l.due(b); len(frames) > 0 {
+		v.load(l, frames[0])
 		return
 	}
-	if l.has(behind) {
+	l.unlock()
+}
+
+// due is what the session is to be handed of a round.
+func (l locked) due(b *bundle) []socket.Prepared {
+	switch {
+	case l.has(cut):
+		return nil
+	case l.has(behind):
 		l.hub.dropped.Add(liveOnly(b.messages))
-		return
+		return nil
 	}
+	return b.framesFor(l.isBare())[b.had(l.rec.pos):]
+}
+
+// delivered notes how many of what was due the socket has taken.
+func (l locked) delivered(b *bundle, taken int) {
 	from := b.had(l.rec.pos)
-	frames := b.framesFor(l.isBare())[from:]
-	if len(frames) == 0 {
-		return
-	}
-	taken := l.hub.engine.SendMany(l.id, frames)
 	l.hub.delivered.Add(uint64(taken))
 	rest := b.messages[from+taken:]
 	l.hub.dropped.Add(liveOnly(b.messages[:from]) + liveOnly(rest))

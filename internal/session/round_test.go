@@ -29,6 +29,16 @@ func (e *gated) SendMany(id socket.ID, p []socket.Prepared) int {
 	return e.Engine.SendMany(id, p)
 }
 
+func (e *gated) SendAll(shots []socket.Shot) {
+	<-e.gate
+	e.mu.Lock()
+	for _, s := range shots {
+		e.writes = append(e.writes, s.ID)
+	}
+	e.mu.Unlock()
+	socket.SendAll(e.Engine, shots)
+}
+
 func (e *gated) open() { close(e.gate) }
 
 func (e *gated) writesTo(id socket.ID) (n int) {

@@ -49,6 +49,11 @@ func (s Session) lock() (l locked, ok bool) {
 		return l, false
 	}
 	s.rec.mu.Lock()
+	return s.found()
+}
+
+// found is s, whose record is locked; the record is unlocked if it is another's by now.
+func (s Session) found() (l locked, ok bool) {
 	if s.rec.generation.Load() != generationOf(s.id) {
 		s.rec.mu.Unlock()
 		return l, false

@@ -84,15 +84,17 @@ func (h *Hub) step() {
 		return
 	}
 	p := preparePings(h.finished.Load())
+	v := newSalvo(h, nil)
 	for _, id := range due {
 		s, ok := h.Of(id)
 		if !ok {
 			continue // it has left
 		}
-		if next, ok := s.beat(now, p); ok {
+		if next, ok := s.beat(now, p, v); ok {
 			h.wheel.put(id, next)
 		}
 	}
+	v.fire()
 }
 
 // pings are the pings of one tick, prepared once.
@@ -125,46 +127,49 @@ func (l locked) silentAt() tick {
 }
 
 // beat does what is due for the session and says when to look again; ok is false when it has ended.
-func (s Session) beat(now tick, p pings) (next tick, ok bool) {
-	next, freshAt, ok := s.pingOrEnd(now, p)
+func (s Session) beat(now tick, p pings, v *salvo) (next tick, ok bool) {
+	next, freshAt, ok := s.pingOrEnd(now, p, v)
 	if ok && freshAt <= now {
+		v.fire() // it may hold this session
 		freshAt = s.pushToken(now)
 	}
 	return min(next, freshAt), ok
 }
 
-func (s Session) pingOrEnd(now tick, p pings) (next, freshAt tick, ok bool) {
-	l, ok := s.lock()
+func (s Session) pingOrEnd(now tick, p pings, v *salvo) (next, freshAt tick, ok bool) {
+	l, ok := v.lock(s)
 	if !ok {
 		return 0, 0, false
 	}
-	defer l.unlock()
 	silentAt := l.silentAt()
 	if silentAt <= now {
 		l.end(nil, Ending{wire.CloseSilent, string(wire.CodeSilent)})
 	}
 	if l.has(ended) {
+		l.unlock()
 		return 0, 0, false
 	}
-	if l.rec.pingAt <= now {
-		l.ping(p)
+	isDue := l.rec.pingAt <= now
+	if isDue {
 		l.rec.pingAt = now + tick(l.hub.heartbeat/tickLength)
 	}
-	return min(l.rec.pingAt, silentAt), l.rec.freshAt, true
+	next, freshAt = min(l.rec.pingAt, silentAt), l.rec.freshAt
+	if !isDue || l.has(cut) {
+		l.unlock()
+		return next, freshAt, true
+	}
+	l.hub.pings.Add(1)
+	v.load(l, p.of(l))
+	return next, freshAt, true
 }
 
-// ping tells a session that is not behind that everything up to the finished position has been
-// handed over.
-func (l locked) ping(p pings) {
-	if l.has(cut) {
-		return
-	}
-	frame := p.positioned
+// of is the session's ping. One that is not behind is told that everything up to the finished position
+// has been handed over.
+func (p pings) of(l locked) socket.Prepared {
 	if l.isBare() || l.has(behind) {
-		frame = p.bare
+		return p.bare
 	}
-	l.hub.engine.Send(l.id, frame)
-	l.hub.pings.Add(1)
+	return p.positioned
 }
 
 // pushToken pushes a fresh token and says when the next is due; if the socket does not take it, the

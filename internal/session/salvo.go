@@ -1,0 +1,59 @@
+package session
+
+import "github.com/fleetline/fleetline/internal/socket"
+
+// salvoShots is how many sessions a salvo holds: more would save next to nothing, and keep whoever
+// wants one of them waiting.
+const salvoShots = 64
+
+// salvo hands a frame to each of many sessions with one call of the engine. The sessions stay locked
+// from their choice until the engine has answered, as for any frame: who cuts one of them meanwhile
+// waits, and nothing comes after the cut. It waits for no lock while it holds others, so no two can
+// wait for each other. It is one goroutine's.
+type salvo struct {
+	engine socket.Engine
+	held   [salvoShots]locked
+	shots  [salvoShots]socket.Shot
+	loaded int
+	// landed is told of each session whether it took its frame, while it is locked. nil: nobody is.
+	landed func(l locked, taken bool)
+}
+
+func newSalvo(h *Hub, landed func(locked, bool)) *salvo {
+	return &salvo{engine: h.engine, landed: landed}
+}
+
+// lock locks a session that is there.
+func (v *salvo) lock(s Session) (l locked, ok bool) {
+	if s.rec.mu.TryLock() {
+		return s.found()
+	}
+	v.fire()
+	return s.lock()
+}
+
+// load takes over a locked session, and unlocks it when it has fired.
+func (v *salvo) load(l locked, frame socket.Prepared) {
+	v.held[v.loaded] = l
+	v.shots[v.loaded] = socket.Shot{ID: l.id, Frame: frame}
+	if v.loaded++; v.loaded == salvoShots {
+		v.fire()
+	}
+}
+
+// fire is called at the end, too.
+func (v *salvo) fire() {
+	if v.loaded == 0 {
+		return
+	}
+	shots := v.shots[:v.loaded]
+	socket.SendAll(v.engine, shots)
+	for i, l := range v.held[:v.loaded] {
+		if v.landed != nil {
+			v.landed(l, shots[i].Taken)
+		}
+		l.unlock()
+	}
+	clear(shots)
+	v.loaded = 0
+}
