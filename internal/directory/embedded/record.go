@@ -76,6 +76,7 @@ type lifeRecord struct {
 	Key        digest                `json:"key"` // it came with, last
 	Info       directory.MachineInfo `json:"info,omitzero"`
 	EnrolledAt time.Time             `json:"enrolledAt"`
+	SeenAt     time.Time             `json:"seenAt,omitzero"` // when it said what Info says, if that was later
 	DeletedAt  time.Time             `json:"deletedAt,omitzero"`
 	Under      []digest              `json:"under,omitempty"` // the keys it stays deleted for
 }
@@ -153,8 +154,8 @@ func parseSlot(key string, value []byte) (slotRecord, error) {
 	return r, nil
 }
 
-// seenRecord is the latest news of a machine. It lies apart from the machine's slot, so that news
-// can neither undo a deletion nor be in its way.
+// seenRecord is the latest news of a machine as an earlier version stored them, each under a key. It
+// is read and no longer written.
 type seenRecord struct {
 	At   time.Time              `json:"at"`
 	Info *directory.MachineInfo `json:"info,omitempty"`
@@ -171,6 +172,7 @@ func parseSeen(value []byte) (seenRecord, error) {
 const (
 	slotPrefix = "slot."
 	seenPrefix = "seen."
+	pagePrefix = seenPrefix + "page."
 )
 
 // slotKey hashes: accounts and hwids come from elsewhere and may be any text of any length.
@@ -178,8 +180,6 @@ func slotKey(account, hwid string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d.%s%s", len(account), account, hwid))
 	return slotPrefix + lowerBase32.EncodeToString(sum[:])
 }
-
-func seenKey(machine string) string { return seenPrefix + machine }
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
