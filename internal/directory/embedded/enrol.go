@@ -135,10 +135,7 @@ func (m *Machines) decide(e directory.Enrolment) decision {
 		info = *e.Info
 	}
 	info.HWID = strings.ToValidUTF8(info.HWID, "\uFFFD")
-	var in held
-	if n, found := b.atLocked(placeOf(slotKey(e.AccountID, info.HWID))); found {
-		in = b.heldLocked(b.slots.at(n))
-	}
+	in := b.slotLocked(e.AccountID, info.HWID)
 	if f, found := b.findLocked(e.MachineID); found && f.Account == e.AccountID {
 		switch l := f.Lives[f.life]; {
 		case f.slot.state == bad:

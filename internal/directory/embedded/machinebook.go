@@ -54,6 +54,18 @@ func (b *machineBook) reset() {
 	b.bad, b.order = 0, idOrder{}
 }
 
+// slotLocked is the slot of an account's hwid: that of an earlier version, if there is one. A record
+// that was removed leaves its revision.
+func (b *machineBook) slotLocked(account, hwid string) held {
+	if n, found := b.atLocked(placeOf(longSlotKey(account, hwid))); found && b.slots.at(n).state != absent {
+		return b.heldLocked(b.slots.at(n))
+	}
+	if n, found := b.atLocked(placeOf(slotKey(account, hwid))); found {
+		return b.heldLocked(b.slots.at(n))
+	}
+	return held{}
+}
+
 // atLocked finds the slot of a key.
 func (b *machineBook) atLocked(at place) (n uint32, found bool) {
 	return b.places.find(maphash.Comparable(b.seed, at), func(n uint32) bool { return b.slots.at(n).place == at })
@@ -83,7 +95,9 @@ func (b *machineBook) recordLocked(s *slot) slotRecord {
 	if s.lives == "" {
 		return slotRecord{}
 	}
-	return b.words.unpack(s.house, s.lives)
+	r := b.words.unpack(s.house, s.lives)
+	r.isLong = s.isLong
+	return r
 }
 
 func (b *machineBook) apply(key string, value []byte, revision uint64) {
@@ -142,7 +156,7 @@ func (b *machineBook) readLocked(n uint32, key string, before slotRecord, value 
 		s.next, s.house.first = s.house.first, n+1
 	}
 	b.keepNewsLocked(before, record)
-	s.state = alive
+	s.state, s.isLong = alive, record.isLong
 	b.slots.keep(n, b.words.pack(s.house, record))
 	return record
 }

@@ -21,7 +21,7 @@ func TestNewsOfAnEarlierVersionAreKept(t *testing.T) {
 	}
 	const one, two = "mch_abcdefgh_aaaaaaaaaaaaaaaa", "mch_abcdefgh_bbbbbbbbbbbbbbbb"
 	slot := func(hwid, id string) (key, text string) {
-		return slotKey("acc", hwid), fmt.Sprintf(`{"account":"acc","hwid":%q,"lives":[{"id":%q,"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",`+
+		return longSlotKey("acc", hwid), fmt.Sprintf(`{"account":"acc","hwid":%q,"lives":[{"id":%q,"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",`+
 			`"info":{"hostname":"old","os":"linux","arch":"arm64","cpuCores":4,"ramBytes":1024,"hwid":%q,"version":"1"},"enrolledAt":"2024-01-01T00:00:00.5Z"}]}`, hwid, id, hwid)
 	}
 	put := func(key, text string) {
@@ -68,6 +68,87 @@ func TestNewsOfAnEarlierVersionAreKept(t *testing.T) {
 	}
 	if n := len(d.machines.book.early); n != 0 {
 		t.Errorf("news of %d machines are kept beside their slots", n)
+	}
+}
+
+// A store of an earlier version: machines stay under their keys, whatever happens to them, and no hwid
+// is enrolled twice.
+func TestMachinesOfAnEarlierVersionStayWhereTheyAre(t *testing.T) {
+	js := dial(t, newStore(t))
+	openOn(t, js).Close()
+	kv, err := js.KeyValue(t.Context(), machinesBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	for _, hwid := range []string{"", "h1", "h2"} {
+		r := slotRecord{Account: "acc", HWID: hwid, Lives: []lifeRecord{{ID: "machine " + hwid, EnrolledAt: now}}}
+		if _, err := kv.Create(t.Context(), longSlotKey("acc", hwid), encode(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := openOn(t, js)
+	enrol := func(hwid, key string) directory.MachineAnswer {
+		e := directory.Enrolment{AccountID: "acc", Digest: directory.Key(key).Digest(), Info: &directory.MachineInfo{HWID: hwid}}
+		return d.Machines().Enrol(t.Context(), []directory.Enrolment{e})[0]
+	}
+	for _, hwid := range []string{"", "h1", "h2"} {
+		if a := enrol(hwid, "key"); a.Verdict != directory.Found || a.Machine.ID != "machine "+hwid {
+			t.Errorf("%q is %v %s", hwid, a.Verdict, a.Machine.ID)
+		}
+	}
+	news := []directory.Seen{{MachineID: "machine h1", At: now, Info: &directory.MachineInfo{HWID: "h1", Hostname: "renamed"}}}
+	if err := d.Machines().Seen(t.Context(), news); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Machines().Delete(t.Context(), "machine h2"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and after a restart
+		if a := enrol("h2", "key"); a.Verdict != directory.Deleted || a.Machine.ID != "machine h2" {
+			t.Errorf("the deleted machine is %v %s", a.Verdict, a.Machine.ID)
+		}
+		if a := enrol("h1", "key"); a.Verdict != directory.Found || a.Machine.Name != "renamed" {
+			t.Errorf("the other is %v %s", a.Verdict, a.Machine.Name)
+		}
+		d.Close()
+		d = openOn(t, js)
+	}
+	if a := enrol("h2", "another"); a.Verdict != directory.Found || a.Machine.ID == "machine h2" {
+		t.Errorf("with another key it is %v %s", a.Verdict, a.Machine.ID)
+	}
+	if n := keys(t, kv); n != 3 {
+		t.Errorf("three machines have %d keys", n)
+	}
+	enrol("h3", "key")
+	if _, err := kv.Get(t.Context(), slotKey("acc", "h3")); err != nil {
+		t.Errorf("a new machine: %v", err)
+	}
+}
+
+// A record that was removed by hand leaves a mark, over which a new one is written.
+func TestAMachineWhoseRecordWasRemovedIsEnrolledAnew(t *testing.T) {
+	js := dial(t, newStore(t))
+	d := openOn(t, js)
+	e := directory.Enrolment{AccountID: "acc", Info: &directory.MachineInfo{HWID: "h"}}
+	id := enrolled(t, d, e)
+	kv, err := js.KeyValue(t.Context(), machinesBucket)
+	if err == nil {
+		err = kv.Delete(t.Context(), slotKey("acc", "h"))
+	}
+	if err == nil {
+		err = d.machines.bucket.sync(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectVerdicts(t, d.Machines().Check(t.Context(), []string{id}), directory.NotFound)
+	for range 2 {
+		if anew := enrolled(t, d, e); anew == id {
+			t.Error("it is the machine that was removed")
+		}
+		d.Close()
+		d = openOn(t, js)
 	}
 }
 

@@ -68,6 +68,8 @@ type slotRecord struct {
 	Account string       `json:"account"`
 	HWID    string       `json:"hwid,omitempty"` // empty: the default machine
 	Lives   []lifeRecord `json:"lives"`
+	// isLong: it lies under the longer key that an earlier version gave it.
+	isLong bool
 }
 
 // lifeRecord is one machine.
@@ -88,7 +90,13 @@ func (l lifeRecord) isRefused(d directory.Digest) bool {
 	return l.isDeleted() && slices.Contains(l.Under, digest(d))
 }
 
-func (r slotRecord) key() string     { return slotKey(r.Account, r.HWID) }
+func (r slotRecord) key() string {
+	if r.isLong {
+		return longSlotKey(r.Account, r.HWID)
+	}
+	return slotKey(r.Account, r.HWID)
+}
+
 func (r slotRecord) isDefault() bool { return r.HWID == "" }
 
 // alive is the place of the machine that exists, or -1.
@@ -136,6 +144,7 @@ func parseSlot(key string, value []byte) (slotRecord, error) {
 	if err := json.Unmarshal(value, &r); err != nil {
 		return r, errBadJSON
 	}
+	r.isLong = key == longSlotKey(r.Account, r.HWID)
 	if r.Account == "" || len(r.Lives) == 0 || r.key() != key {
 		return r, errors.New("it does not belong where it lies")
 	}
@@ -175,10 +184,21 @@ const (
 	pagePrefix = seenPrefix + "page."
 )
 
-// slotKey hashes: accounts and hwids come from elsewhere and may be any text of any length.
+// slotKey hashes: accounts and hwids come from elsewhere and may be any text of any length. Half a
+// hash is enough to tell them apart, and every node keeps the keys in memory, more than once.
 func slotKey(account, hwid string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d.%s%s", len(account), account, hwid))
+	sum := slotSum(account, hwid)
+	return slotPrefix + lowerBase32.EncodeToString(sum[:len(sum)/2])
+}
+
+// longSlotKey is the key that an earlier version gave a slot. A record that lies there stays there.
+func longSlotKey(account, hwid string) string {
+	sum := slotSum(account, hwid)
 	return slotPrefix + lowerBase32.EncodeToString(sum[:])
+}
+
+func slotSum(account, hwid string) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%d.%s%s", len(account), account, hwid))
 }
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -13,6 +13,7 @@ type slot struct {
 	revision uint64
 	next     uint32 // the number of the next slot of its house plus one; zero: it is the last
 	state    pageState
+	isLong   bool // as its record is
 }
 
 // house is an account's slots. They share its name and the keys its machines came with.
