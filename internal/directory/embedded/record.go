@@ -118,14 +118,6 @@ func (r slotRecord) find(id string) int {
 	return slices.IndexFunc(r.Lives, func(l lifeRecord) bool { return l.ID == id })
 }
 
-// latest is the id of the latest life; empty if there is none.
-func (r slotRecord) latest() string {
-	if len(r.Lives) == 0 {
-		return ""
-	}
-	return r.Lives[len(r.Lives)-1].ID
-}
-
 // with is a copy in which life i is changed.
 func (r slotRecord) with(i int, change func(*lifeRecord)) slotRecord {
 	r.Lives = slices.Clone(r.Lives)
