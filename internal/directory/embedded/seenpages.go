@@ -16,7 +16,7 @@ import (
 type seenPages [1 << pageBits]seenPage
 
 // pageBits is fixed: which page a machine is on must be the same for every node, for ever.
-const pageBits = 10
+const pageBits = 8
 
 type seenPage struct {
 	revision uint64
