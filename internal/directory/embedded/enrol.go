@@ -135,7 +135,6 @@ func (m *Machines) decide(e directory.Enrolment) decision {
 		info = *e.Info
 	}
 	info.HWID = strings.ToValidUTF8(info.HWID, "\uFFFD")
-	in := b.slotLocked(e.AccountID, info.HWID)
 	if f, found := b.findLocked(e.MachineID); found && f.Account == e.AccountID {
 		switch l := f.Lives[f.life]; {
 		case f.slot.state == bad:
@@ -143,9 +142,10 @@ func (m *Machines) decide(e directory.Enrolment) decision {
 		case l.isRefused(e.Digest):
 			return decision{answer: b.answerLocked(f.slotRecord, f.life)}
 		case !l.isDeleted() || info.HWID == "":
-			in = held{f.slotRecord, f.slot.revision, f.slot.state}
+			return m.decideLocked(held{f.slotRecord, f.slot.revision, f.slot.state}, e, info, isKept)
 		}
 	}
+	in := b.slotLocked(e.AccountID, info.HWID)
 	if in.state == absent {
 		in.slotRecord = slotRecord{Account: e.AccountID, HWID: info.HWID}
 	}
