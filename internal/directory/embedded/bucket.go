@@ -124,7 +124,7 @@ type change struct {
 
 // updateAll is update for many, and does not wait for one before the next is sent, which costs both
 // ends a fraction of what as many calls do. It returns one failure, a conflict only if there is no
-// other; the rest has been stored.
+// other; the rest may have been stored.
 func (b *bucket) updateAll(ctx context.Context, changes []change) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
