@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/fleetline/fleetline/internal/server"
 )
@@ -30,6 +32,7 @@ func (s *serveCmd) Run(ctx context.Context, c *console) error {
 	if config.Dev {
 		config.Logger.Warn("development mode: weak secrets are allowed")
 	}
+	collectEarly()
 	config.OnServing = func() {
 		if err := notifyReady(); err != nil {
 			config.Logger.Warn("the service manager does not hear that machines are served", "err", err)
@@ -40,6 +43,18 @@ func (s *serveCmd) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	return errors.Join(gateway.Run(ctx), gateway.Close())
+}
+
+// garbagePercent is how much garbage may gather before it is collected, in percent of what is in use.
+// What stays of a storm of machines lies scattered among what goes: with Go's own 100, a machine costs
+// 100 to 200 bytes more for good. It is paid with some 3 % of the CPU of connecting.
+const garbagePercent = 50
+
+// collectEarly leaves it to whoever sets GOGC.
+func collectEarly() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 }
 
 // showFirstKey is for the terminal of a person who starts a gateway for the first time.

@@ -168,8 +168,8 @@ func TestEnrolmentFollowsItsRules(t *testing.T) {
 			if id == "" {
 				return // nobody is there to be removed
 			}
-			s, _ := book.place(id)
-			store(s.record().with(s.record().find(id), func(l *lifeRecord) { l.DeletedAt, l.Under = time.Now(), []digest{l.Key} }))
+			in, _ := book.holding(id)
+			store(in.with(in.find(id), func(l *lifeRecord) { l.DeletedAt, l.Under = time.Now(), []digest{l.Key} }))
 			under[h][id], living[h] = last[id], ""
 		}
 		t.Repeat(map[string]func(*rapid.T){"enrol": enrol, "remove": remove})
@@ -181,13 +181,15 @@ func FuzzRecords(f *testing.F) {
 	r := slotRecord{Account: "acc", HWID: "h", Lives: []lifeRecord{{ID: "m", EnrolledAt: time.Unix(1, 0), Under: []digest{{1}}}}}
 	f.Add(encode(r))
 	f.Add(encode(seenRecord{At: time.Unix(1, 0), Info: &directory.MachineInfo{Hostname: "h"}}))
+	f.Add(encodePage([]seenLine{{1, 2}, {3, 4}}))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		accounts, machines := newAccountBook(quietLogger()), newMachineBook(quietLogger())
 		defer accounts.close()
 		accounts.apply("acc", value, 1)
 		machines.apply(r.key(), value, 1)
-		machines.apply(seenKey("m"), value, 2)
+		machines.apply(seenPrefix+"m", value, 2)
+		machines.apply(pageKey(7), value, 3)
 		if v := accounts.check("acc").Verdict; v == directory.NotFound && value != nil {
 			t.Error("a record that is there is not found")
 		}

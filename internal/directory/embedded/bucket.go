@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,23 +115,25 @@ func (b *bucket) update(ctx context.Context, key string, value []byte, revision 
 	return nil
 }
 
-// entry is a value to be stored under key.
-type entry struct {
-	key   string
-	value []byte
+// change is a value to be stored under key if the record there is still that of revision.
+type change struct {
+	key      string
+	value    []byte
+	revision uint64
 }
 
-// putAll stores entries whatever is there, without waiting for one before the next is sent, which
-// costs both ends a fraction of what as many calls do. It returns one failure; the others may have
-// been stored.
-func (b *bucket) putAll(ctx context.Context, entries []entry) error {
+// updateAll is update for many, and does not wait for one before the next is sent, which costs both
+// ends a fraction of what as many calls do. It returns one failure, a conflict only if there is no
+// other; the rest may have been stored.
+func (b *bucket) updateAll(ctx context.Context, changes []change) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	origin := b.origin()
-	sent := make([]jetstream.PubAckFuture, 0, len(entries))
-	var failure error
-	for _, e := range entries {
-		f, err := b.js.PublishMsgAsync(&nats.Msg{Subject: "$KV." + b.name + "." + e.key, Data: e.value})
+	sent := make([]jetstream.PubAckFuture, 0, len(changes))
+	var failure, conflict error
+	for _, c := range changes {
+		f, err := b.js.PublishMsgAsync(&nats.Msg{Subject: "$KV." + b.name + "." + c.key, Data: c.value},
+			jetstream.WithExpectLastSequencePerSubject(c.revision))
 		if err != nil {
 			failure = unavailable(err)
 			break
@@ -140,14 +143,25 @@ func (b *bucket) putAll(ctx context.Context, entries []entry) error {
 	for i, f := range sent {
 		select {
 		case ack := <-f.Ok():
-			b.take(origin, entries[i].key, entries[i].value, ack.Sequence)
+			b.take(origin, changes[i].key, changes[i].value, ack.Sequence)
 		case err := <-f.Err():
-			failure = unavailable(err)
+			if isConflict(err) {
+				conflict = errConflict
+			} else {
+				failure = unavailable(err)
+			}
 		case <-ctx.Done():
 			return unavailable(ctx.Err())
 		}
 	}
-	return failure
+	return cmp.Or(failure, conflict)
+}
+
+// isConflict tells whether the server refused a message because the record is another by now.
+func isConflict(err error) bool {
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && (refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // origin names the stream that revisions count in.

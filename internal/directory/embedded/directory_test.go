@@ -238,7 +238,7 @@ func spoil(t *testing.T, js jetstream.JetStream, bucket, key string) {
 	t.Helper()
 	kv, err := js.KeyValue(t.Context(), bucket)
 	if err == nil {
-		_, err = kv.Put(t.Context(), key, []byte(`{"v":"another time"}`))
+		_, err = kv.Put(t.Context(), key, []byte(`{"at":"another time"}`))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,8 @@
 // Writes are compare-and-swap on one record each. The machines that were ever enrolled under one
 // account and hwid (or as the account's default machine) share one record, a slot, so of two nodes
 // that enrol, delete or readmit at the same time one wins and the other adopts what the winner
-// wrote. A change is stored first, then seen by readers, then reported to watchers.
+// wrote. A change is stored first, then seen by readers, then reported to watchers. When machines
+// were last seen lies apart, on pages of many: it is no part of any decision.
 //
 // Records of deleted accounts and machines stay for ever. Nothing else may write to the buckets.
 package embedded

@@ -135,49 +135,43 @@ func (m *Machines) decide(e directory.Enrolment) decision {
 		info = *e.Info
 	}
 	info.HWID = strings.ToValidUTF8(info.HWID, "\uFFFD")
-	s := b.slots[placeOf(slotKey(e.AccountID, info.HWID))]
-	if known := b.byID[e.MachineID]; known != nil && known.house.account == e.AccountID {
-		r := known.record()
-		i := r.find(e.MachineID)
-		switch l := r.Lives[i]; {
-		case known.state == bad:
+	if f, found := b.findLocked(e.MachineID); found && f.Account == e.AccountID {
+		switch l := f.Lives[f.life]; {
+		case f.slot.state == bad:
 			return decision{}
 		case l.isRefused(e.Digest):
-			return decision{answer: b.answerLocked(known, r, i)}
+			return decision{answer: b.answerLocked(f.slotRecord, f.life)}
 		case !l.isDeleted() || info.HWID == "":
-			s = known
+			return m.decideLocked(held{f.slotRecord, f.slot.revision, f.slot.state}, e, info, isKept)
 		}
 	}
-	if s == nil {
-		s = &slot{}
+	in := b.slotLocked(e.AccountID, info.HWID)
+	if in.state == absent {
+		in.slotRecord = slotRecord{Account: e.AccountID, HWID: info.HWID}
 	}
-	r := s.record()
-	if s.state == absent {
-		r = slotRecord{Account: e.AccountID, HWID: info.HWID}
-	}
-	return m.decideLocked(e, s, r, info, isKept)
+	return m.decideLocked(in, e, info, isKept)
 }
 
-// decideLocked decides within a slot, whose record is r. A key that a default machine was deleted
-// under stays refused, even after another key has made a new one: many machines share it, and those
-// with the old key are the deleted ones. A machine with a hwid of its own that was enrolled anew
-// exists.
-func (m *Machines) decideLocked(e directory.Enrolment, s *slot, r slotRecord, info directory.MachineInfo, isKept bool) decision {
-	if s.state == bad {
+// decideLocked decides within a slot. A key that a default machine was deleted under stays refused,
+// even after another key has made a new one: many machines share it, and those with the old key are
+// the deleted ones. A machine with a hwid of its own that was enrolled anew exists.
+func (m *Machines) decideLocked(in held, e directory.Enrolment, info directory.MachineInfo, isKept bool) decision {
+	if in.state == bad {
 		return decision{}
 	}
+	r := in.slotRecord
 	refused, living := r.refused(e.Digest), r.alive()
 	switch {
 	case refused >= 0 && (living < 0 || r.isDefault()):
-		return decision{answer: m.book.answerLocked(s, r, refused)}
+		return decision{answer: m.book.answerLocked(r, refused)}
 	case living < 0:
-		return decision{isWrite: true, isNew: true, next: r.plus(m.newLife(e, info)), revision: s.revision}
+		return decision{isWrite: true, isNew: true, next: r.plus(m.newLife(e, info)), revision: in.revision}
 	case !isKept && r.Lives[living].Key != digest(e.Digest):
 		// Should it be deleted, it is under the key it came with last: the account is kept elsewhere.
 		next := r.with(living, func(l *lifeRecord) { l.Key = digest(e.Digest) })
-		return decision{isWrite: true, next: next, revision: s.revision}
+		return decision{isWrite: true, next: next, revision: in.revision}
 	}
-	return decision{answer: m.book.answerLocked(s, r, living)}
+	return decision{answer: m.book.answerLocked(r, living)}
 }
 
 func (m *Machines) newLife(e directory.Enrolment, info directory.MachineInfo) lifeRecord {

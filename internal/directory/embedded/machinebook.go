@@ -2,11 +2,10 @@ package embedded
 
 import (
 	"crypto/sha256"
+	"hash/maphash"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/feed"
@@ -17,38 +16,19 @@ type machineBook struct {
 	// Fixed after construction.
 	log  *slog.Logger
 	feed *feed.Feed // written under mu, so that events are in the order of changes
+	seed maphash.Seed
 
 	mu sync.RWMutex
 	// Guarded by mu.
-	slots  map[place]*slot
-	byID   map[string]*slot
+	slots  slots
+	places index             // of the slots by place
+	ids    index             // and by the id of each machine they hold
+	words  *words            // of the slots
 	houses map[string]*house // by account
-	news   map[string]news   // by machine id, where it is more than a time
-	bad    int               // slots that cannot be read
+	seen   *seenPages
+	early  map[string]news // by machine id, of machines that are not known yet
+	bad    int             // slots that cannot be read
 	order  idOrder
-}
-
-// slot is what is known under one key. But for seenAt it is never written to, only replaced.
-type slot struct {
-	house    *house // nil: there is no record
-	lives    packed
-	revision uint64
-	seenAt   int64     // Unix nanoseconds: when the latest life was last seen; 0: look among the news
-	state    pageState // alive: there is a record, whatever it says of its machines
-}
-
-// record is made anew with each call.
-func (s *slot) record() slotRecord {
-	if s.house == nil {
-		return slotRecord{}
-	}
-	return s.lives.unpack(s.house.account)
-}
-
-// house is an account's slots. They share its name.
-type house struct {
-	account string
-	slots   map[*slot]struct{}
 }
 
 // place stands for a key: half a hash is enough to tell keys apart, and shorter than they are.
@@ -59,13 +39,8 @@ func placeOf(key string) place {
 	return place(sum[:sha256.Size/2])
 }
 
-type news struct {
-	seenRecord
-	revision uint64
-}
-
 func newMachineBook(log *slog.Logger) *machineBook {
-	b := &machineBook{log: log, feed: feed.New(unavailable(errLoading))}
+	b := &machineBook{log: log, feed: feed.New(unavailable(errLoading)), seed: maphash.MakeSeed()}
 	b.reset()
 	return b
 }
@@ -73,136 +48,140 @@ func newMachineBook(log *slog.Logger) *machineBook {
 func (b *machineBook) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.slots = make(map[place]*slot)
-	b.byID = make(map[string]*slot)
+	b.slots, b.places, b.ids, b.words = slots{}, index{}, index{}, newWords()
 	b.houses = make(map[string]*house)
-	b.news = make(map[string]news)
+	b.seen, b.early = new(seenPages), make(map[string]news)
 	b.bad, b.order = 0, idOrder{}
+}
+
+// slotLocked is the slot of an account's hwid: that of an earlier version, if there is one. A record
+// that was removed leaves its revision.
+func (b *machineBook) slotLocked(account, hwid string) held {
+	if n, found := b.atLocked(placeOf(longSlotKey(account, hwid))); found && b.slots.at(n).state != absent {
+		return b.heldLocked(b.slots.at(n))
+	}
+	if n, found := b.atLocked(placeOf(slotKey(account, hwid))); found {
+		return b.heldLocked(b.slots.at(n))
+	}
+	return held{}
+}
+
+// atLocked finds the slot of a key.
+func (b *machineBook) atLocked(at place) (n uint32, found bool) {
+	return b.places.find(maphash.Comparable(b.seed, at), func(n uint32) bool { return b.slots.at(n).place == at })
+}
+
+// finding is a machine and the slot it was found in.
+type finding struct {
+	number uint32 // of the slot
+	slot   *slot
+	slotRecord
+	life int // which of the record's lives it is
+}
+
+// findLocked finds a machine by its id.
+func (b *machineBook) findLocked(id string) (f finding, found bool) {
+	f.number, found = b.ids.find(maphash.String(b.seed, id), func(n uint32) bool {
+		f.slot = b.slots.at(n)
+		f.slotRecord = b.recordLocked(f.slot)
+		f.life = f.slotRecord.find(id)
+		return f.life >= 0
+	})
+	return f, found
+}
+
+// recordLocked is made anew with each call.
+func (b *machineBook) recordLocked(s *slot) slotRecord {
+	if s.lives == "" {
+		return slotRecord{}
+	}
+	r := b.words.unpack(s.house, s.lives)
+	r.isLong = s.isLong
+	return r
 }
 
 func (b *machineBook) apply(key string, value []byte, revision uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if id, ok := strings.CutPrefix(key, seenPrefix); ok {
-		b.applyNews(id, value, revision)
+	if strings.HasPrefix(key, seenPrefix) {
+		b.applySeenLocked(key, value, revision)
 		return
 	}
 	at := placeOf(key)
-	was := b.slots[at]
-	if was == nil {
-		was = &slot{}
-	} else if revision <= was.revision {
+	n, known := b.atLocked(at)
+	if !known {
+		n = b.slots.add(at)
+		b.places.add(maphash.Comparable(b.seed, at), n)
+	}
+	s := b.slots.at(n)
+	if revision <= s.revision {
 		return
 	}
-	before := was.record()
-	now, after := b.read(key, was, before, value, revision)
-	b.slots[at] = now
-	b.file(was, now, before, after)
-	for _, e := range machineChanges(now.state, before, after) {
+	before := b.recordLocked(s)
+	after := b.readLocked(n, key, before, value, revision)
+	b.fileLocked(n, before, after)
+	for _, e := range machineChanges(s.state, before, after) {
 		b.feed.Push(e)
 	}
 	for _, l := range after.Lives {
 		if l.isDeleted() && before.find(l.ID) < 0 {
 			// It came and went at another node before this one read of it.
-			b.feed.PushIfLive(directory.Event{Kind: directory.Gone, ID: strings.Clone(l.ID), Asked: true})
+			b.feed.PushIfLive(directory.Event{Kind: directory.Gone, ID: l.ID, Asked: true})
 		}
 	}
 }
 
-// applyNews keeps the time in the machine's slot, if that is all there is.
-func (b *machineBook) applyNews(id string, value []byte, revision uint64) {
-	was, isKnown := b.news[id]
-	if isKnown && revision <= was.revision {
-		return
+// readLocked puts a record into slot n and returns it. A bad slot keeps the machines of the record
+// before: they are not absent, and not found either.
+func (b *machineBook) readLocked(n uint32, key string, before slotRecord, value []byte, revision uint64) slotRecord {
+	s := b.slots.at(n)
+	s.revision = revision
+	if s.state == bad {
+		b.bad--
 	}
-	record, err := parseSeen(value)
-	if err != nil {
-		if value != nil {
-			b.log.Error("skipping news of a machine", "machine", id, "revision", revision, "err", err)
-		}
-		return
-	}
-	s := b.byID[id]
-	if s != nil && s.record().latest() == id {
-		if record.Info == nil && !isKnown {
-			s.seenAt = max(s.seenAt, record.At.UnixNano())
-			return
-		}
-		was.At = later(was.At, s.seen())
-	}
-	record.At = later(record.At, was.At)
-	b.news[strings.Clone(id)] = news{seenRecord: record, revision: revision}
-}
-
-func later(t, u time.Time) time.Time {
-	if u.After(t) {
-		return u
-	}
-	return t
-}
-
-// seen is zero if the slot does not know.
-func (s *slot) seen() time.Time {
-	if s.seenAt == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, s.seenAt).UTC()
-}
-
-// read makes the slot that follows was, and its record.
-func (b *machineBook) read(key string, was *slot, before slotRecord, value []byte, revision uint64) (*slot, slotRecord) {
-	now := &slot{revision: revision}
 	if value == nil {
-		return now, slotRecord{}
+		s.state = absent
+		b.slots.keep(n, "")
+		return slotRecord{}
 	}
 	record, err := parseSlot(key, value)
 	if err != nil {
 		b.log.Error("skipping the record of machines", "key", key, "revision", revision, "err", err)
-		now.state, now.house, now.lives = bad, was.house, was.lives
-		return now, before
+		s.state = bad
+		b.bad++
+		return before
 	}
-	now.state, now.house, now.lives = alive, b.houseOf(record.Account), pack(record)
-	return now, now.record() // of its own memory: value may be part of something larger
+	if s.house == nil {
+		s.house = b.houseLocked(record.Account)
+		s.next, s.house.first = s.house.first, n+1
+	}
+	b.keepNewsLocked(before, record)
+	s.state, s.isLong = alive, record.isLong
+	b.slots.keep(n, b.words.pack(s.house, record))
+	return record
 }
 
-func (b *machineBook) houseOf(account string) *house {
+func (b *machineBook) houseLocked(account string) *house {
 	h := b.houses[account]
 	if h == nil {
-		h = &house{account: strings.Clone(account), slots: make(map[*slot]struct{})}
+		h = &house{account: strings.Clone(account)}
 		b.houses[h.account] = h
 	}
 	return h
 }
 
-// file puts a slot in its places. A bad slot keeps the machines of the record before: they are not
-// absent, and not found either.
-func (b *machineBook) file(was, now *slot, before, after slotRecord) {
+// fileLocked lets the machines of slot n be found.
+func (b *machineBook) fileLocked(n uint32, before, after slotRecord) {
 	for _, l := range before.Lives {
-		delete(b.byID, l.ID)
-	}
-	if was.house != nil {
-		delete(was.house.slots, was)
-	}
-	if was.state == bad {
-		b.bad--
-	}
-	if now.state == bad {
-		b.bad++
-	}
-	for _, l := range after.Lives {
-		b.byID[l.ID] = now
-		if before.find(l.ID) < 0 {
-			b.order.add(l.ID)
+		if after.find(l.ID) < 0 {
+			b.ids.remove(maphash.String(b.seed, l.ID), n)
 		}
 	}
-	if now.house != nil {
-		now.house.slots[now] = struct{}{}
-	}
-	if id := before.latest(); id == after.latest() {
-		now.seenAt = was.seenAt
-	} else if n, isKnown := b.news[id]; was.seenAt != 0 && !isKnown {
-		n.At = was.seen()
-		b.news[strings.Clone(id)] = n
+	for _, l := range after.Lives {
+		if before.find(l.ID) < 0 {
+			b.ids.add(maphash.String(b.seed, l.ID), n)
+			b.order.add(l.ID)
+		}
 	}
 }
 
@@ -217,9 +196,9 @@ func machineChanges(state pageState, before, after slotRecord) []directory.Event
 		lives := i >= 0 && !after.Lives[i].isDeleted()
 		switch {
 		case !l.isDeleted() && !lives:
-			events = append(events, directory.Event{Kind: directory.Gone, ID: strings.Clone(l.ID), Asked: i >= 0})
+			events = append(events, directory.Event{Kind: directory.Gone, ID: l.ID, Asked: i >= 0})
 		case l.isDeleted() && lives:
-			events = append(events, directory.Event{Kind: directory.Changed, ID: strings.Clone(l.ID)})
+			events = append(events, directory.Event{Kind: directory.Changed, ID: l.ID})
 		}
 	}
 	return events
@@ -229,55 +208,57 @@ func machineChanges(state pageState, before, after slotRecord) []directory.Event
 func (b *machineBook) check(id string) directory.MachineAnswer {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s := b.byID[id]
+	f, found := b.findLocked(id)
 	switch {
-	case s == nil && b.bad > 0, s != nil && s.state == bad:
+	case !found && b.bad > 0, found && f.slot.state == bad:
 		return directory.MachineAnswer{} // it may be in a record that cannot be read
-	case s == nil:
+	case !found:
 		return directory.MachineAnswer{Verdict: directory.NotFound}
 	}
-	r := s.record()
-	return b.answerLocked(s, r, r.find(id))
+	return b.answerLocked(f.slotRecord, f.life)
 }
 
-// answerLocked is Found or Deleted, as life i of s is, whose record is r.
-func (b *machineBook) answerLocked(s *slot, r slotRecord, i int) directory.MachineAnswer {
-	a := directory.MachineAnswer{Verdict: directory.Found, Machine: b.machineLocked(s, r, i)}
+// answerLocked is Found or Deleted, as life i of r is.
+func (b *machineBook) answerLocked(r slotRecord, i int) directory.MachineAnswer {
+	a := directory.MachineAnswer{Verdict: directory.Found, Machine: b.machineLocked(r, i)}
 	if r.Lives[i].isDeleted() {
 		a.Verdict = directory.Deleted
 	}
 	return a
 }
 
-func (b *machineBook) machineLocked(s *slot, r slotRecord, i int) directory.Machine {
+func (b *machineBook) machineLocked(r slotRecord, i int) directory.Machine {
 	l := r.Lives[i]
 	m := directory.Machine{
-		ID: l.ID, AccountID: r.Account, Default: r.isDefault(), Info: l.Info,
-		EnrolledAt: l.EnrolledAt, LastSeenAt: l.EnrolledAt, DeletedAt: l.DeletedAt,
+		ID: l.ID, AccountID: r.Account, Name: l.Info.Hostname, Default: r.isDefault(), Info: l.Info,
+		EnrolledAt: l.EnrolledAt, LastSeenAt: b.lastSeenLocked(l), DeletedAt: l.DeletedAt,
 	}
-	if s.seenAt != 0 && i == len(r.Lives)-1 {
-		m.LastSeenAt = s.seen()
-	}
-	if n, ok := b.news[l.ID]; ok {
-		m.LastSeenAt = n.At
-		if n.Info != nil {
-			m.Info = *n.Info
-		}
-	}
-	if m.Name = m.Info.Hostname; m.Name == "" {
+	if m.Name == "" {
 		m.Name = m.ID
 	}
 	return m
 }
 
-// place finds the slot that holds a machine.
-func (b *machineBook) place(id string) (slot, bool) {
+// held is a slot's record as it was at one moment.
+type held struct {
+	slotRecord
+	revision uint64
+	state    pageState
+}
+
+// holding finds the record that a machine is in.
+func (b *machineBook) holding(id string) (held, bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if s := b.byID[id]; s != nil {
-		return *s, true
+	f, found := b.findLocked(id)
+	if !found {
+		return held{}, false
 	}
-	return slot{}, false
+	return held{f.slotRecord, f.slot.revision, f.slot.state}, true
+}
+
+func (b *machineBook) heldLocked(s *slot) held {
+	return held{b.recordLocked(s), s.revision, s.state}
 }
 
 // hasBad tells whether there are machines that cannot be known.
@@ -291,45 +272,18 @@ func (b *machineBook) hasBad() bool {
 func (b *machineBook) living(account string) []string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var ids []string
 	h := b.houses[account]
 	if h == nil {
 		return nil
 	}
-	for s := range h.slots {
-		r := s.record()
+	var ids []string
+	for n := h.first; n != 0; n = b.slots.at(n - 1).next {
+		r := b.recordLocked(b.slots.at(n - 1))
 		if i := r.alive(); i >= 0 {
 			ids = append(ids, r.Lives[i].ID)
 		}
 	}
 	return ids
-}
-
-// seenWithin is how exactly it is known when a machine was last seen. Those that come back soon, a
-// whole fleet after a restart among them, are no news.
-const seenWithin = time.Minute
-
-// isNews tells whether n says more of an existing machine than is known, and returns what to store.
-func (b *machineBook) isNews(n directory.Seen) (seenRecord, bool) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	s := b.byID[n.MachineID]
-	if s == nil || s.state != alive {
-		return seenRecord{}, false
-	}
-	r := s.record()
-	i := r.find(n.MachineID)
-	if r.Lives[i].isDeleted() {
-		return seenRecord{}, false
-	}
-	known := b.machineLocked(s, r, i)
-	next := seenRecord{At: n.At, Info: b.news[n.MachineID].Info}
-	if n.Info != nil && *n.Info != known.Info {
-		next.Info = n.Info
-	} else if n.At.Sub(known.LastSeenAt) < seenWithin {
-		return seenRecord{}, false
-	}
-	return next, true
 }
 
 // list returns machines in order of id.
@@ -340,54 +294,24 @@ func (b *machineBook) list(f directory.MachineFilter) []directory.Machine {
 		f.Limit = 100
 	}
 	var page []directory.Machine
-	for _, id := range b.order.after(f.After, b.byID) {
-		s := b.byID[id]
-		if s == nil || s.state != alive || f.AccountID != "" && s.house.account != f.AccountID {
+	for _, id := range b.order.after(f.After, b.allLocked) {
+		m, found := b.findLocked(id)
+		if !found || m.slot.state != alive || f.AccountID != "" && m.Account != f.AccountID ||
+			m.Lives[m.life].isDeleted() != f.Deleted {
 			continue
 		}
-		r := s.record()
-		i := r.find(id)
-		if r.Lives[i].isDeleted() != f.Deleted {
-			continue
-		}
-		if page = append(page, b.machineLocked(s, r, i)); len(page) == f.Limit {
+		if page = append(page, b.machineLocked(m.slotRecord, m.life)); len(page) == f.Limit {
 			break
 		}
 	}
 	return page
 }
 
-// idOrder keeps ids in order, from the first time that somebody asks for it, without paying for it at
-// each new one.
-type idOrder struct {
-	isAsked bool
-	sorted  []string
-	added   []string
-}
-
-// add notes a new id. Its memory is of its own: the record it comes from may be replaced.
-func (o *idOrder) add(id string) {
-	if o.isAsked {
-		o.added = append(o.added, strings.Clone(id))
-	}
-}
-
-// after are the ids greater than id, of those in all and some that were there before.
-func (o *idOrder) after(id string, all map[string]*slot) []string {
-	if !o.isAsked {
-		o.isAsked = true
-		for id := range all {
-			o.add(id)
+// allLocked calls each for every id.
+func (b *machineBook) allLocked(each func(id string)) {
+	for n := range b.slots.count {
+		for _, l := range b.recordLocked(b.slots.at(n)).Lives {
+			each(l.ID)
 		}
 	}
-	if len(o.added) > 0 {
-		o.sorted = append(o.sorted, o.added...)
-		slices.Sort(o.sorted)
-		o.sorted, o.added = slices.Compact(o.sorted), nil
-	}
-	i, found := slices.BinarySearch(o.sorted, id)
-	if found {
-		i++
-	}
-	return o.sorted[i:]
 }

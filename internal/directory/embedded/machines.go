@@ -25,7 +25,7 @@ type Machines struct {
 const (
 	// deleting is how many machines of one account are deleted at once.
 	deleting = 64
-	// noting is how many news are written at once: few, so that nobody waits long behind them.
+	// noting is how many changes of news are written at once: few, so that nobody waits long behind them.
 	noting = 64
 )
 
@@ -51,22 +51,32 @@ func (m *Machines) Seen(ctx context.Context, all []directory.Seen) error {
 	if m.bucket.isFull(ctx) {
 		return directory.ErrFull
 	}
-	for batch := range slices.Chunk(latest(all), noting) {
-		if err := m.note(ctx, batch); err != nil {
-			return fmt.Errorf("storing news of machines: %w", err)
-		}
+	if err := m.note(ctx, latest(all)); err != nil {
+		return fmt.Errorf("storing news of machines: %w", err)
 	}
 	return nil
 }
 
-func (m *Machines) note(ctx context.Context, batch []directory.Seen) error {
-	var entries []entry
-	for _, n := range batch {
-		if record, ok := m.book.isNews(n); ok {
-			entries = append(entries, entry{seenKey(n.MachineID), encode(record)})
+// note reads anew what has changed meanwhile, and tries again: news can undo nothing.
+func (m *Machines) note(ctx context.Context, all []directory.Seen) error {
+	for range attempts {
+		isLate := false
+		for batch := range slices.Chunk(m.book.changes(all), noting) {
+			switch err := m.bucket.updateAll(ctx, batch); {
+			case errors.Is(err, errConflict):
+				isLate = true
+			case err != nil:
+				return err
+			}
+		}
+		if !isLate {
+			return nil
+		}
+		if err := m.bucket.sync(ctx); err != nil {
+			return unavailable(err)
 		}
 	}
-	return m.bucket.putAll(ctx, entries)
+	return unavailable(errConflict)
 }
 
 // latest leaves one piece of news for each machine.
@@ -193,8 +203,8 @@ var errUnchanged = errors.New("nothing to change")
 func (m *Machines) change(ctx context.Context, id string, edit func(r slotRecord, i int) (slotRecord, error)) error {
 	isSynced := false
 	for range attempts {
-		s, found := m.book.place(id)
-		err := m.changeOnce(ctx, s, found, id, edit)
+		in, found := m.book.holding(id)
+		err := m.changeOnce(ctx, in, found, id, edit)
 		switch {
 		case err == nil:
 			return nil
@@ -212,19 +222,18 @@ func (m *Machines) change(ctx context.Context, id string, edit func(r slotRecord
 	return unavailable(errConflict)
 }
 
-func (m *Machines) changeOnce(ctx context.Context, s slot, found bool, id string, edit func(slotRecord, int) (slotRecord, error)) error {
+func (m *Machines) changeOnce(ctx context.Context, in held, found bool, id string, edit func(slotRecord, int) (slotRecord, error)) error {
 	switch {
-	case found && s.state == bad, !found && m.book.hasBad():
+	case found && in.state == bad, !found && m.book.hasBad():
 		return fmt.Errorf("%w: the record cannot be read", directory.ErrUnavailable)
 	case !found:
 		return directory.ErrNotFound
 	}
-	r := s.record()
-	next, err := edit(r, r.find(id))
+	next, err := edit(in.slotRecord, in.find(id))
 	if err != nil {
 		return err
 	}
-	return m.bucket.update(ctx, r.key(), encode(next), s.revision)
+	return m.bucket.update(ctx, in.key(), encode(next), in.revision)
 }
 
 // parallel does n things, width at a time, and returns when all are done.

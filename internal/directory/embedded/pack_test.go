@@ -24,14 +24,21 @@ func TestWhatIsPackedIsUnpackedAsItWas(t *testing.T) {
 			copy(d[:], rapid.SliceOfN(rapid.Byte(), len(d), len(d)).Draw(t, "digest"))
 			return d
 		}
-		want := slotRecord{Account: text("account"), HWID: text("slot")}
+		id := func(what string) string {
+			return rapid.OneOf(rapid.String(), rapid.StringMatching("[0-9a-f]{0,80}"), rapid.StringMatching("mch_[a-z]{8}_[a-z2-7]{15,17}"),
+				rapid.StringMatching("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), rapid.StringMatching("[0-9a-f-]{36}")).Draw(t, what)
+		}
+		want := slotRecord{Account: text("account"), HWID: id("slot")}
 		want.Lives = make([]lifeRecord, rapid.IntRange(1, 5).Draw(t, "lives"))
 		for i := range want.Lives {
 			l := &want.Lives[i]
-			*l = lifeRecord{ID: text("id"), Key: d(), EnrolledAt: moment("enrolled"), Info: directory.MachineInfo{
-				Hostname: text("host"), OS: text("os"), Arch: text("arch"), HWID: text("hwid"), Version: text("version"),
+			*l = lifeRecord{ID: id("id"), Key: d(), EnrolledAt: moment("enrolled"), Info: directory.MachineInfo{
+				Hostname: text("host"), OS: text("os"), Arch: text("arch"), HWID: rapid.OneOf(rapid.Just(want.HWID), rapid.Custom(func(*rapid.T) string { return id("hwid") })).Draw(t, "its hwid"), Version: text("version"),
 				CPUCores: rapid.Uint64().Draw(t, "cores"), RAMBytes: rapid.Uint64().Draw(t, "ram"),
 			}}
+			if rapid.Bool().Draw(t, "seen") {
+				l.SeenAt = moment("seen").Truncate(time.Millisecond)
+			}
 			if rapid.Bool().Draw(t, "deleted") {
 				l.DeletedAt = moment("deleted")
 			}
@@ -39,14 +46,18 @@ func TestWhatIsPackedIsUnpackedAsItWas(t *testing.T) {
 				l.Under = append(l.Under, d())
 			}
 		}
-		if got := pack(want).unpack(want.Account); !reflect.DeepEqual(got, want) {
+		w, h := newWords(), &house{account: want.Account}
+		for range rapid.IntRange(0, maxWords).Draw(t, "words") {
+			w.number(rapid.String().Draw(t, "word"))
+		}
+		if got := w.unpack(h, w.pack(h, want)); !reflect.DeepEqual(got, want) {
 			t.Fatalf("unpacked %+v, want %+v", got, want)
 		}
 	})
 }
 
 func TestAnEmptySlotHasNoRecord(t *testing.T) {
-	if r := (&slot{}).record(); r.Account != "" || len(r.Lives) != 0 {
+	if r := newMachineBook(quietLogger()).recordLocked(&slot{}); r.Account != "" || len(r.Lives) != 0 {
 		t.Errorf("it has %+v", r)
 	}
 }
@@ -69,11 +80,11 @@ func TestNewsStayWithTheirMachine(t *testing.T) {
 		}
 	}
 	r := slotRecord{Account: "a", HWID: "h", Lives: []lifeRecord{{ID: "one", EnrolledAt: at(1), Info: directory.MachineInfo{Hostname: "old"}}}}
-	store(seenKey("one"), seenRecord{At: at(2)})
+	store(seenPrefix+"one", seenRecord{At: at(2)})
 	store(r.key(), r)
 	check("one", 2, "old")
-	store(seenKey("one"), seenRecord{At: at(4)})
-	store(seenKey("one"), seenRecord{At: at(3)})
+	store(seenPrefix+"one", seenRecord{At: at(4)})
+	store(seenPrefix+"one", seenRecord{At: at(3)})
 	check("one", 4, "old")
 	r = r.with(0, func(l *lifeRecord) { l.DeletedAt = at(5) })
 	store(r.key(), r)
@@ -82,18 +93,18 @@ func TestNewsStayWithTheirMachine(t *testing.T) {
 	store(r.key(), r)
 	check("one", 4, "old")
 	check("two", 6, "")
-	store(seenKey("two"), seenRecord{At: at(7)})
-	store(seenKey("two"), seenRecord{At: at(8), Info: &directory.MachineInfo{Hostname: "new"}})
+	store(seenPrefix+"two", seenRecord{At: at(7)})
+	store(seenPrefix+"two", seenRecord{At: at(8), Info: &directory.MachineInfo{Hostname: "new"}})
 	store(r.key(), r.with(1, func(l *lifeRecord) { l.Key = digest{1} }))
 	check("two", 8, "new")
 	check("one", 4, "old")
-	store(seenKey("two"), seenRecord{At: at(9), Info: &directory.MachineInfo{Hostname: "new"}})
+	store(seenPrefix+"two", seenRecord{At: at(9), Info: &directory.MachineInfo{Hostname: "new"}})
 	check("two", 9, "new")
 }
 
 // A book has to hold a large fleet: what one of its machines keeps of the heap has a bound.
 func TestAMachineInTheBookKeepsFewBytes(t *testing.T) {
-	const few, many, bound = 5_000, 20_000, 500
+	const few, many, bound = 5_000, 20_000, 250
 	b := newMachineBook(quietLogger())
 	fill := func(from, to int) {
 		for i := from; i < to; i++ {
@@ -103,7 +114,7 @@ func TestAMachineInTheBookKeepsFewBytes(t *testing.T) {
 				Info: directory.MachineInfo{Hostname: fmt.Sprint("host-", i), OS: "linux", Arch: "amd64", CPUCores: 8, RAMBytes: 1 << 34, HWID: hwid, Version: "1.2.3"},
 			}}}
 			b.apply(r.key(), encode(r), uint64(2*i+1))
-			b.apply(seenKey(id), encode(seenRecord{At: time.Unix(int64(i), 1).UTC()}), uint64(2*i+2))
+			b.apply(seenPrefix+id, encode(seenRecord{At: time.Unix(int64(i), 1).UTC()}), uint64(2*i+2))
 		}
 	}
 	heap := func() int64 {

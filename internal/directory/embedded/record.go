@@ -68,6 +68,8 @@ type slotRecord struct {
 	Account string       `json:"account"`
 	HWID    string       `json:"hwid,omitempty"` // empty: the default machine
 	Lives   []lifeRecord `json:"lives"`
+	// isLong: it lies under the longer key that an earlier version gave it.
+	isLong bool
 }
 
 // lifeRecord is one machine.
@@ -76,6 +78,7 @@ type lifeRecord struct {
 	Key        digest                `json:"key"` // it came with, last
 	Info       directory.MachineInfo `json:"info,omitzero"`
 	EnrolledAt time.Time             `json:"enrolledAt"`
+	SeenAt     time.Time             `json:"seenAt,omitzero"` // when it said what Info says, if that was later
 	DeletedAt  time.Time             `json:"deletedAt,omitzero"`
 	Under      []digest              `json:"under,omitempty"` // the keys it stays deleted for
 }
@@ -87,7 +90,13 @@ func (l lifeRecord) isRefused(d directory.Digest) bool {
 	return l.isDeleted() && slices.Contains(l.Under, digest(d))
 }
 
-func (r slotRecord) key() string     { return slotKey(r.Account, r.HWID) }
+func (r slotRecord) key() string {
+	if r.isLong {
+		return longSlotKey(r.Account, r.HWID)
+	}
+	return slotKey(r.Account, r.HWID)
+}
+
 func (r slotRecord) isDefault() bool { return r.HWID == "" }
 
 // alive is the place of the machine that exists, or -1.
@@ -109,14 +118,6 @@ func (r slotRecord) find(id string) int {
 	return slices.IndexFunc(r.Lives, func(l lifeRecord) bool { return l.ID == id })
 }
 
-// latest is the id of the latest life; empty if there is none.
-func (r slotRecord) latest() string {
-	if len(r.Lives) == 0 {
-		return ""
-	}
-	return r.Lives[len(r.Lives)-1].ID
-}
-
 // with is a copy in which life i is changed.
 func (r slotRecord) with(i int, change func(*lifeRecord)) slotRecord {
 	r.Lives = slices.Clone(r.Lives)
@@ -135,6 +136,7 @@ func parseSlot(key string, value []byte) (slotRecord, error) {
 	if err := json.Unmarshal(value, &r); err != nil {
 		return r, errBadJSON
 	}
+	r.isLong = key == longSlotKey(r.Account, r.HWID)
 	if r.Account == "" || len(r.Lives) == 0 || r.key() != key {
 		return r, errors.New("it does not belong where it lies")
 	}
@@ -153,8 +155,8 @@ func parseSlot(key string, value []byte) (slotRecord, error) {
 	return r, nil
 }
 
-// seenRecord is the latest news of a machine. It lies apart from the machine's slot, so that news
-// can neither undo a deletion nor be in its way.
+// seenRecord is the latest news of a machine as an earlier version stored them, each under a key. It
+// is read and no longer written.
 type seenRecord struct {
 	At   time.Time              `json:"at"`
 	Info *directory.MachineInfo `json:"info,omitempty"`
@@ -171,15 +173,25 @@ func parseSeen(value []byte) (seenRecord, error) {
 const (
 	slotPrefix = "slot."
 	seenPrefix = "seen."
+	pagePrefix = seenPrefix + "page."
 )
 
-// slotKey hashes: accounts and hwids come from elsewhere and may be any text of any length.
+// slotKey hashes: accounts and hwids come from elsewhere and may be any text of any length. Half a
+// hash is enough to tell them apart, and every node keeps the keys in memory, more than once.
 func slotKey(account, hwid string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d.%s%s", len(account), account, hwid))
+	sum := slotSum(account, hwid)
+	return slotPrefix + lowerBase32.EncodeToString(sum[:len(sum)/2])
+}
+
+// longSlotKey is the key that an earlier version gave a slot. A record that lies there stays there.
+func longSlotKey(account, hwid string) string {
+	sum := slotSum(account, hwid)
 	return slotPrefix + lowerBase32.EncodeToString(sum[:])
 }
 
-func seenKey(machine string) string { return seenPrefix + machine }
+func slotSum(account, hwid string) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%d.%s%s", len(account), account, hwid))
+}
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
