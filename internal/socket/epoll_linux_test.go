@@ -45,8 +45,7 @@ func TestPeersThatDoNotAnswerAreLetGoAfterTheLingerTimeout(t *testing.T) {
 	b := newRig(t, "native", socket.Config{})
 	silent, quiet := b.open(t)
 	stopped, _ := b.open(t)
-	for b.engine.Send(stopped, numbered(0)) {
-	}
+	fill(b, stopped)
 	_, broke := b.open(t)
 	began := time.Now()
 	b.engine.End(silent, prepare("goodbye"), 4500, "gone")
@@ -110,19 +109,24 @@ func TestAGoodbyeIsNotLostByUnreadInput(t *testing.T) {
 	}
 }
 
-func TestAStoppedPeerIsOwedTheLatestPongAlone(t *testing.T) {
-	const pings = 10_000
-	b := newRig(t, "native", socket.Config{})
-	// Large ones: when small segments fill a window, kernels drop what comes, acknowledgements of the
-	// other direction with it, and both wait for seconds.
+// fill sends to a peer that does not read until its window is full, too: whenever there is room again.
+// The frames are large: when small segments fill a window, kernels drop what comes, acknowledgements of
+// the other direction with it, and both wait for seconds.
+func fill(b *rig, id socket.ID) {
 	filler := prepare(strings.Repeat("x", 32<<10))
 	b.recorder.onDrained = func(id socket.ID) {
 		for b.engine.Send(id, filler) {
 		}
 	}
+	b.recorder.onDrained(id)
+}
+
+func TestAStoppedPeerIsOwedTheLatestPongAlone(t *testing.T) {
+	const pings = 10_000
+	b := newRig(t, "native", socket.Config{})
 	id, far := b.open(t)
 	peer := far.(*rawPeer)
-	b.recorder.onDrained(id) // and again, until the peer's window is full, too
+	fill(b, id)
 	for i := range pings {
 		if err := peer.write(frame.OpPing, fmt.Append(nil, i)); err != nil {
 			t.Fatal(err)
