@@ -49,7 +49,7 @@ func TestThePageTellsByHowMuchAGoalIsMissed(t *testing.T) {
 	got := page(r, nil, map[string]string{"heartbeat": "the profile\n"})
 	for _, want := range []string{
 		"| a figure |  | 17 | 100 (0.17x) | <= 8.5: **missed**; <= 0.35x node: reached |",
-		"- **Missed** by 100 %: a figure 17, where the goal is <= 8.5. What holds it back: see the profile below.",
+		"- **Missed** by 100 %: a figure 17, where the goal is <= 8.5. What holds it back: four fifths are the kernel",
 		"```\nthe profile\n```",
 		"- Goals: 1 of 2 that were measured are reached",
 	} {
