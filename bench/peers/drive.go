@@ -19,6 +19,7 @@ func drive(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
 	fleetline := flags.String("fleetline", "../../bin/fleetline", "the program that measures and is measured")
 	node := flags.String("node", "node", "folder of the Node server, with its packages installed")
+	module := flags.String("module", "../..", "folder of the gateway's source, for the simulation of a million sessions")
 	out := flags.String("out", "", "file to write the page to; standard output if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -38,6 +39,10 @@ func drive(ctx context.Context, args []string) error {
 	}
 	tops, failed := topsOf(ctx, report, profiles)
 	err = errors.Join(err, failed)
+	if len(flags.Args()) == 0 { // everything was asked for
+		text, failed = simulate(ctx, report, text, *module)
+		err = errors.Join(err, failed)
+	}
 	// What was not measured whole is on the page, too.
 	page := page(report, flags.Args(), tops)
 	if *out == "" {

@@ -85,6 +85,9 @@ func goals() []goal {
 		atMost("slow", "p99Ratio", 1.2),
 		atMost("slow", "stopped.p99Ratio", 1.2),
 		atMost("slow", "stopped.peakMiB", 64),
+		atMost(millionScenario, "B/session", 300),
+		atMost(millionScenario, "cores/heartbeats", .3),
+		atMost(millionScenario, "ms/GC-cycle", 20),
 	}
 }
 

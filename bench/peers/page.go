@@ -27,13 +27,13 @@ type report struct {
 type result struct {
 	Scenario string   `json:"scenario"`
 	Server   string   `json:"server"`
-	Load     float64  `json:"loadBefore"`
-	Write    float64  `json:"writeMicros"`
+	Load     float64  `json:"loadBefore,omitempty"`
+	Write    float64  `json:"writeMicros,omitempty"`
 	Took     float64  `json:"tookSeconds"`
 	Figures  []figure `json:"figures"`
-	Notes    []string `json:"notes"`
-	Profiles []string `json:"profiles"` // files
-	Error    string   `json:"error"`
+	Notes    []string `json:"notes,omitempty"`
+	Profiles []string `json:"profiles,omitempty"` // files
+	Error    string   `json:"error,omitempty"`
 }
 
 type figure struct {
@@ -59,7 +59,7 @@ func page(r *report, args []string, tops map[string]string) string {
 	b.WriteString(preface)
 	h := r.Host
 	fmt.Fprintf(&b, "- Command: `make bench%s`, which runs `fleetline bench --json --profiles FOLDER --peer=...`,\n"+
-		"  and `go tool pprof -top` on the profiles\n", benchArgs(args))
+		"  `go tool pprof -top` on the profiles and, where everything is measured, a simulation (million)\n", benchArgs(args))
 	fmt.Fprintf(&b, "- Host: %s, %d cores, %d MiB, Linux %s, %s, %s\n", h.CPU, h.Cores, h.MemoryMiB, h.Kernel, h.System, h.Go)
 	if h.Revision != "" {
 		fmt.Fprintf(&b, "- Revision: %s\n", h.Revision)
@@ -105,8 +105,11 @@ func section(b *strings.Builder, r *report, scenario, top string) {
 }
 
 func remarks(b *strings.Builder, x result) {
-	fmt.Fprintf(b, "- %s: took %g s; before it the load average was %.2f, and one write of 128 B to a socket took %g us of CPU\n",
-		x.Server, x.Took, x.Load, x.Write)
+	fmt.Fprintf(b, "- %s: took %g s", x.Server, x.Took)
+	if x.Write > 0 {
+		fmt.Fprintf(b, "; before it the load average was %.2f, and one write of 128 B to a socket took %g us of CPU", x.Load, x.Write)
+	}
+	b.WriteString("\n")
 	for _, note := range x.Notes {
 		fmt.Fprintf(b, "- %s: %s\n", x.Server, note)
 	}

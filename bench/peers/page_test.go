@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -71,5 +72,24 @@ func TestNamesOfGenericFunctionsAreShortened(t *testing.T) {
 	got := tableOf("File: x\nTime: now\n      flat  flat%   sum%\n 1s " + strings.Repeat("f", 500) + "\n")
 	if strings.Contains(got, "File") || len(got) > 200 || !strings.HasPrefix(got, "      flat  flat%   sum%\n 1s ff") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheSimulationIsReadAndAddedToWhatBenchPrinted(t *testing.T) {
+	const printed = "goos: linux\nBenchmarkMillion-2   \t       1\t   152.4 B/session\t  0.071 cores/heartbeats\t 0 ns/op\nPASS\n"
+	figures := figuresOf(printed)
+	if len(figures) != 2 || figures[0].Key != "B/session" || figures[0].Value != 152.4 || figures[1].Unit != "cores" {
+		t.Fatalf("read %+v", figures)
+	}
+	text, err := appendResult([]byte(`{"host":{"x":1},"machines":2,"seconds":3,"results":[{"scenario":"idle"}]}`), result{Scenario: "million", Figures: figures})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole struct {
+		Host    map[string]int
+		Results []result
+	}
+	if err := json.Unmarshal(text, &whole); err != nil || whole.Host["x"] != 1 || len(whole.Results) != 2 || whole.Results[1].Figures[0].Value != 152.4 {
+		t.Errorf("%v: %s", err, text)
 	}
 }
