@@ -29,18 +29,19 @@ func heartbeat(ctx context.Context, r *run) error {
 		return err
 	}
 	var beats answer
-	began := now()
+	var seconds float64
 	cpu, err = r.cpuDuring(ctx, func() (err error) {
+		began := now()
 		if err := pause(ctx, r.config.Duration); err != nil {
 			return err
 		}
 		beats, err = r.crew.counted(ctx)
+		seconds = since(began).Seconds() // a profile is waited for longer
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	seconds := since(began).Seconds()
 	r.figure("cpuMicros", "server CPU for a round trip", "us", each(cpu, float64(beats.Pongs)))
 	r.figure("perSecond", "round trips", "/s", float64(beats.Pongs)/seconds)
 	if expected := float64(r.config.Machines) * seconds / busyHeartbeat.Seconds(); float64(beats.Pongs) < .9*expected {
