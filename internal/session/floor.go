@@ -31,11 +31,15 @@ func newFloor(h *Hub) *floor {
 // place is a slot of the floor, plus one. Zero is none.
 type place uint32
 
-func placeOf(id socket.ID) place { return place(id.Slot() + 1) }
+func placeOf(id socket.ID) place { return placeAt(id.Slot()) }
+
+func placeAt(slot uint32) place { return place(slot + 1) }
+
+func (at place) slot() uint32 { return uint32(at) - 1 }
 
 // session is the one at a place where there is one.
 func (f *floor) session(at place) Session {
-	slot := uint32(at - 1)
+	slot := at.slot()
 	rec := f.records.at(slot)
 	return Session{f.hub, rec, socket.ID(rec.generation.Load())<<32 | socket.ID(slot)}
 }

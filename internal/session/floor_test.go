@@ -112,7 +112,7 @@ func TestASessionIsSmallAndHoldsNoPointer(t *testing.T) {
 	for _, c := range []struct {
 		kind reflect.Type
 		most uintptr
-	}{{reflect.TypeFor[record](), 96}, {reflect.TypeFor[owner](), 76}, {reflect.TypeFor[entry](), 8}} {
+	}{{reflect.TypeFor[record](), 96}, {reflect.TypeFor[owner](), 76}} {
 		if c.kind.Size() > c.most {
 			t.Errorf("%v has %d bytes, want %d at most", c.kind, c.kind.Size(), c.most)
 		}

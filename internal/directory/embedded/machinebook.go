@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetline/fleetline/internal/directory"
 	"github.com/fleetline/fleetline/internal/directory/feed"
+	"github.com/fleetline/fleetline/internal/hashed"
 )
 
 // machineBook is the machines in memory: their slots, and the news of them.
@@ -21,8 +22,8 @@ type machineBook struct {
 	mu sync.RWMutex
 	// Guarded by mu.
 	slots  slots
-	places index             // of the slots by place
-	ids    index             // and by the id of each machine they hold
+	places hashed.Table      // of the slots by place
+	ids    hashed.Table      // and by the id of each machine they hold
 	words  *words            // of the slots
 	houses map[string]*house // by account
 	seen   *seenPages
@@ -48,7 +49,7 @@ func newMachineBook(log *slog.Logger) *machineBook {
 func (b *machineBook) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.slots, b.places, b.ids, b.words = slots{}, index{}, index{}, newWords()
+	b.slots, b.places, b.ids, b.words = slots{}, hashed.Table{}, hashed.Table{}, newWords()
 	b.houses = make(map[string]*house)
 	b.seen, b.early = new(seenPages), make(map[string]news)
 	b.bad, b.order = 0, idOrder{}
@@ -68,7 +69,7 @@ func (b *machineBook) slotLocked(account, hwid string) held {
 
 // atLocked finds the slot of a key.
 func (b *machineBook) atLocked(at place) (n uint32, found bool) {
-	return b.places.find(maphash.Comparable(b.seed, at), func(n uint32) bool { return b.slots.at(n).place == at })
+	return b.places.Find(maphash.Comparable(b.seed, at), func(n uint32) bool { return b.slots.at(n).place == at })
 }
 
 // finding is a machine and the slot it was found in.
@@ -81,7 +82,7 @@ type finding struct {
 
 // findLocked finds a machine by its id.
 func (b *machineBook) findLocked(id string) (f finding, found bool) {
-	f.number, found = b.ids.find(maphash.String(b.seed, id), func(n uint32) bool {
+	f.number, found = b.ids.Find(maphash.String(b.seed, id), func(n uint32) bool {
 		f.slot = b.slots.at(n)
 		f.slotRecord = b.recordLocked(f.slot)
 		f.life = f.slotRecord.find(id)
@@ -111,7 +112,7 @@ func (b *machineBook) apply(key string, value []byte, revision uint64) {
 	n, known := b.atLocked(at)
 	if !known {
 		n = b.slots.add(at)
-		b.places.add(maphash.Comparable(b.seed, at), n)
+		b.places.Add(maphash.Comparable(b.seed, at), n)
 	}
 	s := b.slots.at(n)
 	if revision <= s.revision {
@@ -174,12 +175,12 @@ func (b *machineBook) houseLocked(account string) *house {
 func (b *machineBook) fileLocked(n uint32, before, after slotRecord) {
 	for _, l := range before.Lives {
 		if after.find(l.ID) < 0 {
-			b.ids.remove(maphash.String(b.seed, l.ID), n)
+			b.ids.Remove(maphash.String(b.seed, l.ID), n)
 		}
 	}
 	for _, l := range after.Lives {
 		if before.find(l.ID) < 0 {
-			b.ids.add(maphash.String(b.seed, l.ID), n)
+			b.ids.Add(maphash.String(b.seed, l.ID), n)
 			b.order.add(l.ID)
 		}
 	}
