@@ -216,6 +216,11 @@ func wantCode(ts *testscript.TestScript, want string, got int, output string) {
 // stop ends a process that the script left behind.
 func (p *process) stop() {
 	_ = p.command.Process.Signal(os.Interrupt)
+	p.end()
+}
+
+// end waits for a program that ends by itself, or has been told to.
+func (p *process) end() {
 	select {
 	case <-p.finished:
 	case <-time.After(patience):
