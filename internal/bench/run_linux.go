@@ -33,7 +33,7 @@ func scenarioOf(name string) scenario {
 		"unicast":   {unicast, quietHeartbeat, 2},
 		"storm":     {storm, quietHeartbeat, 0},
 		"delete":    {deletion, quietHeartbeat, 0},
-		"slow":      {slow, quietHeartbeat, 4},
+		"slow":      {slow, quietHeartbeat, 4 * spells},
 	}[name]
 }
 
