@@ -60,6 +60,14 @@ func TestThePageTellsByHowMuchAGoalIsMissed(t *testing.T) {
 	}
 }
 
+func TestEveryGoalSaysWhatHoldsItBack(t *testing.T) {
+	for _, g := range goals() {
+		if g.why == "" {
+			t.Errorf("%s at %s, %s: nothing is said", g.key, g.scenario, g.wanted())
+		}
+	}
+}
+
 func TestAPeerThatIsSlowerThanTheHostIsADefectOfTheBench(t *testing.T) {
 	r := measured("heartbeat", "cpuMicros", map[string]float64{"fleetline": 17, "node": 52, "gorilla": 34, "coder": 60})
 	got := page(r, nil, nil)
