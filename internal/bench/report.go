@@ -25,8 +25,8 @@ type Result struct {
 	Server   string `json:"server"`
 	// Load is the system's load average over a minute before the scenario began: what else ran.
 	Load float64 `json:"loadBefore"`
-	// Write is the CPU time, in microseconds, that one write of 128 bytes to a socket took this host just
-	// before: by that the kernel's share of a figure can be told from the server's.
+	// Write is the CPU time, in microseconds, that one write of 128 bytes to one socket of many took this
+	// host, just before and just after: by that the kernel's share of a figure can be told from the server's.
 	Write   float64  `json:"writeMicros"`
 	Took    float64  `json:"tookSeconds"`
 	Figures []Figure `json:"figures"`

@@ -95,15 +95,20 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 const reserved = 1000
 
 func clampMachines(c *Config) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return // the connecting will say so
-	}
-	if most := int(min(limit.Max, math.MaxInt32)) - reserved; c.Machines > most {
+	if most := descriptors() - reserved; c.Machines > most {
 		fmt.Fprintf(c.Log, "%d machines are more than this system's limit of %d descriptors a process carries: measuring with %d\n",
-			c.Machines, limit.Max, max(most, least))
+			c.Machines, descriptors(), max(most, least))
 		c.Machines = max(most, least)
 	}
+}
+
+// descriptors is how many a process may have; what it is not told is found out when it has too many.
+func descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt32
+	}
+	return int(min(limit.Max, math.MaxInt32))
 }
 
 func describeHost() Host {
@@ -118,47 +123,53 @@ func describeHost() Host {
 	}
 }
 
-// measure gives a scenario a server and workers of its own, and ends them.
-func measure(ctx context.Context, c Config, name string, p Peer) (result Result, err error) {
+// measure measures a scenario at one server, and before and after it what the host takes for a write: that
+// differs from one minute to the next.
+func measure(ctx context.Context, c Config, name string, p Peer) (Result, error) {
 	load, _ := os.ReadFile("/proc/loadavg")
-	result = Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
+	result := Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
 	fmt.Fprintf(c.Log, "%s: %s\n", name, p.Name)
-	cost, err := writeCost()
+	before, err := writeCost()
 	if err != nil {
 		return result, err
 	}
-	result.Write = math.Round(float64(cost.Nanoseconds())/10) / 100
 	began := time.Now()
-	defer func() {
-		result.Took = math.Round(time.Since(began).Seconds()*10) / 10
-		if err != nil {
-			result.Error = err.Error()
-		}
-	}()
+	err = measureAt(ctx, c, p, &result)
+	result.Took = math.Round(time.Since(began).Seconds()*10) / 10
+	after, failed := writeCost()
+	err = errors.Join(err, failed)
+	result.Write = math.Round(float64((before+after).Nanoseconds())/20) / 100
+	if err != nil {
+		result.Error = err.Error()
+	}
+	return result, err
+}
 
-	s := scenarioOf(name)
+// measureAt gives a scenario a server and workers of its own, and ends them.
+func measureAt(ctx context.Context, c Config, p Peer, result *Result) (err error) {
+	s := scenarioOf(result.Scenario)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience+time.Duration(3*s.windows)*c.Duration, errors.New("the scenario took too long"))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "fleetline-bench-")
 	if err != nil {
-		return result, err
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &run{config: c, result: &result}
+	r := &run{config: c, result: result}
 	if r.crew, err = startCrew(c.Program, max(2, min(runtime.NumCPU(), 8))); err != nil {
-		return result, err
+		return err
 	}
 	defer r.close() // the machines go first, so that the server need not wait for them
 	if err := r.open(ctx, p, dir, s.heartbeat); err != nil {
-		return result, err
+		return err
 	}
 	if err := s.measure(ctx, r); err != nil {
-		return result, r.server.process().lastWords(err)
+		return r.server.process().lastWords(err)
 	}
 	if r.serverCPU > 0 {
 		r.note("CPU while it was measured: server %.2f s, load %.2f s", r.serverCPU.Seconds(), r.loadCPU.Seconds())
 	}
-	return result, nil
+	return nil
 }
 
 // open starts the server and finds out how machines get in.
