@@ -31,7 +31,9 @@ func serveCentrifuge(ctx context.Context, heartbeat time.Duration) error {
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		ReadBufferSize: 256, WriteBufferSize: 1024, UseWriteBufferPool: true,
-		PingPongConfig: centrifuge.PingPongConfig{PingInterval: heartbeat, PongTimeout: heartbeat / 2},
+		// A ping waits behind what the client's queue holds, many seconds when messages are always on their
+		// way, and nobody may be ended for that. The library wants the timeout shorter than the interval.
+		PingPongConfig: centrifuge.PingPongConfig{PingInterval: heartbeat, PongTimeout: heartbeat - heartbeat/20},
 	}))
 	publish := func(channel string, data []byte) { _, _ = node.Publish(channel, data) } // the memory broker's cannot fail
 	return serve(ctx, "centrifuge", mux, control{
