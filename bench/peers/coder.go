@@ -58,6 +58,6 @@ func readCoder(id string, c *websocket.Conn, h *hub[[]byte, *coderConn]) {
 			break
 		}
 	}
-	h.leave(id, g)
 	c.CloseNow()
+	h.leave(id, g) // last: who counts the connections is told when nothing is left to do
 }

@@ -70,6 +70,6 @@ func readGorilla(id string, c *websocket.Conn, h *hub[*websocket.PreparedMessage
 			break
 		}
 	}
-	h.leave(id, g)
 	c.Close()
+	h.leave(id, g) // last: who counts the connections is told when nothing is left to do
 }

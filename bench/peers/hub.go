@@ -27,8 +27,8 @@ type part[F any, C conn[F]] struct {
 
 	mu    sync.RWMutex
 	conns []C
-	at    map[C]int // where it stands in conns
-	byID  map[string]C
+	byID  map[string]int // where it stands in conns
+	ids   []string       // of conns
 }
 
 // backlog is how many messages to all may wait.
@@ -37,7 +37,7 @@ const backlog = 256
 func newHub[F any, C conn[F]](ping F, heartbeat time.Duration) *hub[F, C] {
 	h := &hub[F, C]{seed: maphash.MakeSeed(), ping: ping}
 	for range runtime.GOMAXPROCS(0) {
-		p := &part[F, C]{work: make(chan F, backlog), at: map[C]int{}, byID: map[string]C{}}
+		p := &part[F, C]{work: make(chan F, backlog), byID: map[string]int{}}
 		h.parts = append(h.parts, p)
 		go p.writeAll() // ends with the process
 	}
@@ -49,30 +49,34 @@ func (h *hub[F, C]) partOf(id string) *part[F, C] {
 	return h.parts[maphash.String(h.seed, id)%uint64(len(h.parts))]
 }
 
+// enter takes the place of an older connection with the same id.
 func (h *hub[F, C]) enter(id string, c C) {
 	p := h.partOf(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at[c] = len(p.conns)
-	p.conns = append(p.conns, c)
-	p.byID[id] = c
+	if i, found := p.byID[id]; found {
+		p.conns[i] = c
+		return
+	}
+	p.byID[id] = len(p.conns)
+	p.conns, p.ids = append(p.conns, c), append(p.ids, id)
 }
 
 func (h *hub[F, C]) leave(id string, c C) {
 	p := h.partOf(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.conns) - 1
-	i := p.at[c]
-	p.conns[i] = p.conns[last]
-	p.at[p.conns[i]] = i
-	var none C
-	p.conns[last] = none
-	p.conns = p.conns[:last]
-	delete(p.at, c)
-	if p.byID[id] == c {
-		delete(p.byID, id)
+	i, found := p.byID[id]
+	if !found || p.conns[i] != c {
+		return
 	}
+	last := len(p.conns) - 1
+	p.conns[i], p.ids[i] = p.conns[last], p.ids[last]
+	p.byID[p.ids[i]] = i
+	delete(p.byID, id)
+	var none C
+	p.conns[last], p.ids[last] = none, ""
+	p.conns, p.ids = p.conns[:last], p.ids[:last]
 }
 
 func (h *hub[F, C]) all(f F) {
@@ -84,7 +88,11 @@ func (h *hub[F, C]) all(f F) {
 func (h *hub[F, C]) one(id string, f F) {
 	p := h.partOf(id)
 	p.mu.RLock()
-	c, found := p.byID[id]
+	i, found := p.byID[id]
+	var c C
+	if found {
+		c = p.conns[i]
+	}
 	p.mu.RUnlock()
 	if found {
 		c.send(f)

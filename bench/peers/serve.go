@@ -96,6 +96,14 @@ type first struct {
 	} `json:"machine"`
 }
 
+// welcome answers an auth frame. Machines look for the type where it stands first.
+type welcome struct {
+	Type         string `json:"type"`
+	SessionToken string `json:"sessionToken"`
+	Message      string `json:"message"`
+	MachineID    string `json:"machineId"`
+}
+
 // greet reads an auth frame and makes its answer; the machine's id is its hwid.
 func greet(text []byte) (id string, answer []byte, err error) {
 	var f first
@@ -105,14 +113,6 @@ func greet(text []byte) (id string, answer []byte, err error) {
 	if f.Type != "auth" || f.APIKey == "" {
 		return "", nil, errors.New("the first frame is not auth")
 	}
-	answer, err = json.Marshal(map[string]string{
-		"type": "auth_success", "sessionToken": "none", "message": "Authentication successful", "machineId": f.Machine.HWID,
-	})
-	return f.Machine.HWID, typeFirst(answer), err
-}
-
-// typeFirst writes the type where machines look for it: the encoder sorts a map by its keys.
-func typeFirst(answer []byte) []byte {
-	const last = `,"type":"auth_success"}`
-	return append(append([]byte(`{"type":"auth_success",`), answer[1:len(answer)-len(last)]...), '}')
+	answer, err = json.Marshal(welcome{"auth_success", "none", "Authentication successful", f.Machine.HWID})
+	return f.Machine.HWID, answer, err
 }
