@@ -107,7 +107,7 @@ func section(b *strings.Builder, r *report, scenario, top string) {
 func remarks(b *strings.Builder, x result) {
 	fmt.Fprintf(b, "- %s: took %g s", x.Server, x.Took)
 	if x.Write > 0 {
-		fmt.Fprintf(b, "; before it the load average was %.2f, and one write of 128 B to a socket took %g us of CPU", x.Load, x.Write)
+		fmt.Fprintf(b, "; before it the load average was %.2f, and one write of 128 B to a socket, before and after it, took %g us of CPU", x.Load, x.Write)
 	}
 	b.WriteString("\n")
 	for _, note := range x.Notes {

@@ -76,6 +76,16 @@ func TestAPeerThatIsSlowerThanTheHostIsADefectOfTheBench(t *testing.T) {
 	}
 }
 
+func TestARowThatTheLibraryAloneMakesWorseIsNoDefectUpToThat(t *testing.T) {
+	for coder, defects := range map[float64]int{150: 0, 160: 1} {
+		r := measured("auth", "key.cpuMicros", map[string]float64{"node": 106, "gorilla": 77, "coder": coder})
+		got := page(r, nil, nil)
+		if strings.Count(got, "**defect**") != defects || strings.Count(got, "of the library's own") != 1-defects {
+			t.Errorf("%g us beside 64 on a host that is as fast: want %d defects:\n%s", coder, defects, got)
+		}
+	}
+}
+
 func TestNamesOfGenericFunctionsAreShortened(t *testing.T) {
 	got := tableOf("File: x\nTime: now\n      flat  flat%   sum%\n 1s " + strings.Repeat("f", 500) + "\n")
 	if strings.Contains(got, "File") || len(got) > 200 || !strings.HasPrefix(got, "      flat  flat%   sum%\n 1s ff") {
