@@ -62,7 +62,7 @@ func (v *volley) aimAt(e *Epoll, shots []Shot) int {
 			continue
 		}
 		v.aims[v.loaded] = aim{l, s}
-		v.load(int(l.rec.fd), s.Burst.joined)
+		v.load(ringOpSend, int(l.rec.fd), s.Burst.joined, sendFlags)
 	}
 	return len(shots)
 }
@@ -102,7 +102,7 @@ type volleys struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	idle   []*volley
-	spoilt []Prepared // kept, because the kernel may not be done with them
+	spoilt [][]byte // kept, because the kernel may not be done with them
 	over   bool
 }
 
@@ -151,7 +151,7 @@ func (vs *volleys) check(v *volley, err error) *volley {
 	v.close()
 	vs.mu.Lock()
 	first := len(vs.spoilt) == 0
-	vs.spoilt = append(vs.spoilt, v.frames[:]...)
+	vs.spoilt = append(vs.spoilt, v.parts[:]...)
 	vs.mu.Unlock()
 	vs.close()
 	if first {
