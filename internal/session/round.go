@@ -101,32 +101,21 @@ func (r *sorted) hand(h *Hub) {
 	h.handToAll(r.bundle("", ""), func(l locked) bool { return !r.hasOwn(l) })
 }
 
-// handToAll hands what a round has for all to those whom it is for. What is one frame goes to many at
-// once; several for one session are one write already.
+// handToAll hands what a round has for all to those whom it is for.
 func (h *Hub) handToAll(b *bundle, isFor func(locked) bool) {
 	h.everyone.allAtOnce(h.Len(), func() (func(Session), func()) {
-		v := newSalvo(h, func(l locked, taken bool) { l.delivered(b, countOf(taken)) })
+		v := newSalvo(h, func(l locked, taken int) { l.delivered(b, taken) })
 		return func(s Session) {
 			l, ok := v.lock(s)
 			switch {
 			case !ok:
 			case !isFor(l):
 				l.unlock()
-			case len(b.messages) > 1:
-				l.deliver(b)
-				l.unlock()
 			default:
 				l.deliverIn(v, b)
 			}
 		}, v.fire
 	})
-}
-
-func countOf(taken bool) int {
-	if taken {
-		return 1
-	}
-	return 0
 }
 
 // hasOwn tells whether a session was visited for a message of its machine or account.
@@ -158,8 +147,8 @@ type bundle struct {
 
 // form are the messages as frames of one kind, made when the first session needs them.
 type form struct {
-	once   sync.Once
-	frames []socket.Prepared
+	once sync.Once
+	all  socket.Burst
 }
 
 func newBundle(messages []Message) *bundle {
@@ -188,18 +177,19 @@ func liveOnly(messages []Message) (n uint64) {
 	return n
 }
 
-func (b *bundle) framesFor(bare bool) []socket.Prepared {
+func (b *bundle) burstFor(bare bool) socket.Burst {
 	f := &b.plain
 	if bare {
 		f = &b.bare
 	}
 	f.once.Do(func() {
-		f.frames = make([]socket.Prepared, len(b.messages))
+		frames := make([]socket.Prepared, len(b.messages))
 		for i, m := range b.messages {
-			f.frames[i] = m.Frame(bare)
+			frames[i] = m.Frame(bare)
 		}
+		f.all = socket.NewBurst(frames...)
 	})
-	return f.frames
+	return f.all
 }
 
 // had is how many of the messages come no later than the last one that a session at pos has.
@@ -229,11 +219,17 @@ func (l locked) deliver(b *bundle) {
 	}
 }
 
-// deliverIn is deliver of a single message, and unlocks the session.
+// deliverIn is deliver together with many others, and unlocks the session. What is long, or for this
+// session alone, goes by itself: the others need not wait for it.
 func (l locked) deliverIn(v *salvo, b *bundle) {
-	if frames := l.due(b); len(frames) > 0 {
-		v.load(l, frames[0])
+	burst, frames := b.burstFor(l.isBare()), l.due(b)
+	switch {
+	case len(frames) == 0:
+	case len(frames) == len(burst.Frames) && burst.IsShort():
+		v.load(l, burst)
 		return
+	default:
+		l.delivered(b, l.hub.engine.SendMany(l.id, frames))
 	}
 	l.unlock()
 }
@@ -247,7 +243,7 @@ func (l locked) due(b *bundle) []socket.Prepared {
 		l.hub.dropped.Add(liveOnly(b.messages))
 		return nil
 	}
-	return b.framesFor(l.isBare())[b.had(l.rec.pos):]
+	return b.burstFor(l.isBare()).Frames[b.had(l.rec.pos):]
 }
 
 // delivered notes how many of what was due the socket has taken.

@@ -6,7 +6,7 @@ import "github.com/fleetline/fleetline/internal/socket"
 // wants one of them waiting.
 const salvoShots = 64
 
-// salvo hands a frame to each of many sessions with one call of the engine. The sessions stay locked
+// salvo hands a burst of frames to each of many sessions with one call of the engine. The sessions stay locked
 // from their choice until the engine has answered, as for any frame: who cuts one of them meanwhile
 // waits, and nothing comes after the cut. It waits for no lock while it holds others, so no two can
 // wait for each other. It is one goroutine's.
@@ -15,11 +15,11 @@ type salvo struct {
 	held   [salvoShots]locked
 	shots  [salvoShots]socket.Shot
 	loaded int
-	// landed is told of each session whether it took its frame, while it is locked. nil: nobody is.
-	landed func(l locked, taken bool)
+	// landed is told of each session how many frames it took, while it is locked. nil: nobody is.
+	landed func(l locked, taken int)
 }
 
-func newSalvo(h *Hub, landed func(locked, bool)) *salvo {
+func newSalvo(h *Hub, landed func(locked, int)) *salvo {
 	return &salvo{engine: h.engine, landed: landed}
 }
 
@@ -33,9 +33,9 @@ func (v *salvo) lock(s Session) (l locked, ok bool) {
 }
 
 // load takes over a locked session, and unlocks it when it has fired.
-func (v *salvo) load(l locked, frame socket.Prepared) {
+func (v *salvo) load(l locked, frames socket.Burst) {
 	v.held[v.loaded] = l
-	v.shots[v.loaded] = socket.Shot{ID: l.id, Frame: frame}
+	v.shots[v.loaded] = socket.Shot{ID: l.id, Burst: frames}
 	if v.loaded++; v.loaded == salvoShots {
 		v.fire()
 	}

@@ -33,7 +33,7 @@ func TestSalvosInAnyOrderWaitForNobodyAndReachEachSessionOnce(t *testing.T) {
 				v := newSalvo(w.hub, nil)
 				for _, i := range rand.Perm(sessions) {
 					if l, ok := v.lock(all[i]); ok {
-						v.load(l, frameOf(uint64(1+g*rounds+round)))
+						v.load(l, socket.NewBurst(frameOf(uint64(1+g*rounds+round))))
 					}
 				}
 				v.fire()
@@ -57,7 +57,7 @@ func TestASalvoMeetsTheSameSessionTwice(t *testing.T) {
 	v := newSalvo(w.hub, nil)
 	for n := range uint64(3) {
 		if l, ok := v.lock(s); ok {
-			v.load(l, frameOf(n+1))
+			v.load(l, socket.NewBurst(frameOf(n+1)))
 		}
 	}
 	v.fire()
@@ -71,8 +71,8 @@ func TestNothingOfASalvoComesAfterACut(t *testing.T) {
 	defer w.close()
 	for i := range 200 {
 		s, peer := w.connect(Identity{Machine: fmt.Sprint(i), Account: "a"}, 0)
-		b := newBundle([]Message{newMessage(w.next+1, Target{})})
-		v := newSalvo(w.hub, func(l locked, taken bool) { l.delivered(b, countOf(taken)) })
+		b := newBundle([]Message{newMessage(w.next+1, Target{}), newMessage(w.next+2, Target{})})
+		v := newSalvo(w.hub, func(l locked, taken int) { l.delivered(b, taken) })
 		var atCut []uint64
 		var work sync.WaitGroup
 		work.Go(func() {

@@ -98,12 +98,12 @@ func (h *Hub) step() {
 }
 
 // pings are the pings of one tick, prepared once.
-type pings struct{ bare, positioned socket.Prepared }
+type pings struct{ bare, positioned socket.Burst }
 
 func preparePings(finished uint64) pings {
 	return pings{
-		bare:       socket.Prepare(wire.MustEncode(wire.Ping{})),
-		positioned: socket.Prepare(wire.MustEncode(wire.Ping{Seq: &finished})),
+		bare:       socket.NewBurst(socket.Prepare(wire.MustEncode(wire.Ping{}))),
+		positioned: socket.NewBurst(socket.Prepare(wire.MustEncode(wire.Ping{Seq: &finished}))),
 	}
 }
 
@@ -165,7 +165,7 @@ func (s Session) pingOrEnd(now tick, p pings, v *salvo) (next, freshAt tick, ok 
 
 // of is the session's ping. One that is not behind is told that everything up to the finished position
 // has been handed over.
-func (p pings) of(l locked) socket.Prepared {
+func (p pings) of(l locked) socket.Burst {
 	if l.isBare() || l.has(behind) {
 		return p.bare
 	}

@@ -115,8 +115,9 @@ func (c *crowd) sendEach(p socket.Prepared) {
 
 func (c *crowd) sendAll(p socket.Prepared) {
 	c.shots = c.shots[:0]
+	all := socket.NewBurst(p)
 	for _, id := range c.ids {
-		c.shots = append(c.shots, socket.Shot{ID: id, Frame: p})
+		c.shots = append(c.shots, socket.Shot{ID: id, Burst: all})
 	}
 	socket.SendAll(c.engine, c.shots)
 }

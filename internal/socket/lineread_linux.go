@@ -16,17 +16,24 @@ import (
 // nobody. What is left is reported again.
 func (l line) read(parser *frame.Parser, buf []byte, now time.Time) {
 	n, err := recv(int(l.rec.fd), buf)
+	l.received(parser, buf[:n], err, now)
+}
+
+// received takes the result of a read, and tells whether there may be more.
+func (l line) received(parser *frame.Parser, data []byte, err error, now time.Time) (goesOn bool) {
 	switch {
-	case n > 0:
+	case len(data) > 0:
 		l.touch(now)
-		if !l.take(parser, buf[:n]) {
-			l.mute()
+		if l.take(parser, data) {
+			return true
 		}
+		l.mute()
 	case err == nil:
 		l.mute()
 	case !errors.Is(err, unix.EAGAIN):
 		l.finish(Closure{Code: frame.CodeAbnormal})
 	}
+	return false
 }
 
 func (l line) touch(now time.Time) {

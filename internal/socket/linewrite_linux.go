@@ -16,21 +16,22 @@ func (l line) sendLocked(p Prepared) bool {
 	if !l.mayBeginLocked(len(p)) {
 		return false
 	}
-	return l.sentLocked(p, l.writeLocked(p))
+	return l.sentLocked([]Prepared{p}, l.writeLocked(p)) == 1
 }
 
-// sentLocked keeps what the kernel has left of a frame that was begun, and tells whether it was.
-func (l line) sentLocked(p Prepared, n int) bool {
-	switch {
-	case n == len(p):
-	case n > 0:
-		l.holdLocked(p[n:])
-	default:
-		l.refuseLocked()
-		return false
+// sentLocked keeps what the kernel, which took n bytes, has left of a frame that was begun, and
+// returns how many frames are taken. If those are not all, a Drained call is owed.
+func (l line) sentLocked(frames []Prepared, n int) (taken int) {
+	taken, begun := fit(frames, n)
+	if begun > 0 {
+		l.holdLocked(frames[taken][begun:])
+		taken++
 	}
-	l.count().framesOut.Add(1)
-	return true
+	if taken < len(frames) {
+		l.refuseLocked()
+	}
+	l.count().framesOut.Add(uint64(taken))
+	return taken
 }
 
 func (l line) sendManyLocked(p []Prepared) int {
@@ -40,18 +41,12 @@ func (l line) sendManyLocked(p []Prepared) int {
 			break
 		}
 		batch := p[taken:min(taken+gatherMost, len(p))]
-		whole, begun := fit(batch, writeManyLocked(l, batch))
-		taken += whole
-		if begun > 0 {
-			l.holdLocked(batch[whole][begun:])
-			taken++
-		}
-		if whole < len(batch) && taken < len(p) {
-			l.refuseLocked()
+		n := l.sentLocked(batch, writeManyLocked(l, batch))
+		taken += n
+		if n < len(batch) {
 			break
 		}
 	}
-	l.count().framesOut.Add(uint64(taken))
 	return taken
 }
 

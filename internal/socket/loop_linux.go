@@ -23,9 +23,12 @@ type loop struct {
 	side sideMap
 
 	// Owned by the loop's goroutine.
-	parser frame.Parser
-	events [loopEvents]unix.EpollEvent
-	buf    [loopBuffer]byte
+	gulp     *gulp // nil: sockets are read one by one
+	spoilt   *gulp // one that was given up
+	parser   frame.Parser
+	events   [loopEvents]unix.EpollEvent
+	readable [loopEvents]line
+	buf      [loopBuffer]byte
 }
 
 func newLoop(e *Epoll) (*loop, error) {
@@ -34,6 +37,9 @@ func newLoop(e *Epoll) (*loop, error) {
 		return nil, err
 	}
 	lp := &loop{engine: e, nest: n}
+	if !e.cfg.OneByOne {
+		lp.gulp = newGulp()
+	}
 	lp.side.bySlot = make(map[uint32]*busy)
 	return lp, nil
 }
@@ -51,6 +57,13 @@ func (lp *loop) run() {
 	}
 }
 
+func (lp *loop) close() {
+	lp.nest.close()
+	if lp.gulp != nil {
+		lp.gulp.close()
+	}
+}
+
 // stop ends run, once the connections are closed.
 func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
 
@@ -64,17 +77,22 @@ func (lp *loop) turn() bool {
 		return false
 	}
 	now := time.Now()
+	readable := lp.readable[:0]
 	for i := range n {
-		lp.handle(&lp.events[i], now)
+		if l, ok := lp.handle(&lp.events[i], now); ok {
+			readable = append(readable, l)
+		}
 	}
+	lp.readAll(readable, now)
 	return true
 }
 
-// handle serves one connection. An event may be older than the connection that has the slot now.
-func (lp *loop) handle(ev *unix.EpollEvent, now time.Time) {
+// handle serves one connection, and tells whether it is to be read. An event may be older than the
+// connection that has the slot now.
+func (lp *loop) handle(ev *unix.EpollEvent, now time.Time) (l line, read bool) {
 	l, ok := lp.engine.lock(ID(uint32(ev.Pad))<<32 | ID(uint32(ev.Fd)))
 	if !ok {
-		return
+		return l, false
 	}
 	drained := false
 	if ev.Events&unix.EPOLLOUT != 0 {
@@ -85,14 +103,12 @@ func (lp *loop) handle(ev *unix.EpollEvent, now time.Time) {
 	switch {
 	case over:
 		l.finish(Closure{Code: frame.CodeAbnormal})
-		return
+		return l, false
 	case drained:
 		l.engine.handler.Drained(l.id)
 		l.disarm()
 	}
-	if ev.Events&^unix.EPOLLOUT != 0 {
-		l.read(&lp.parser, lp.buf[:], now)
-	}
+	return l, ev.Events&^unix.EPOLLOUT != 0
 }
 
 // roomLocked goes on writing, and tells whether Drained must be called.

@@ -11,18 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ringShots is how many frames one system call writes at most. Their connections are locked
+// ringShots is how many transfers one system call makes at most. Who is written to is locked
 // meanwhile, and more would save next to nothing.
 const ringShots = 64
 
-// ring has the kernel make many writes in one call, through io_uring. Every write says that it does
-// not wait, so the kernel makes it inside the call: what a socket does not take ends with EAGAIN, and
-// is neither queued nor handed to a worker. A ring is one goroutine's at a time, on whatever thread.
+// ring has the kernel write to many sockets in one call, or read from them, through io_uring. Every
+// transfer says that it does not wait, so the kernel makes it inside the call: what a socket does not
+// take or have ends with EAGAIN, and is neither queued nor handed to a worker. A ring is one goroutine's
+// at a time, on whatever thread.
 type ring struct {
 	// Fixed after construction.
 	fd             int
 	memory         []byte // shared with the kernel: both queues
-	calls          []byte // shared with the kernel: the writes
+	calls          []byte // shared with the kernel: the transfers
 	sqHead, sqTail *uint32
 	cqHead, cqTail *uint32
 	sqes           []sqe
@@ -30,22 +31,22 @@ type ring struct {
 
 	// Owned by who uses the ring.
 	loaded int
-	// frames keeps alive what the kernel has only the addresses of, and on the heap, where nothing
-	// moves. The kernel reads them inside the call and not later.
-	frames [ringShots]Prepared
-	// results are how many bytes were written, or an error's number below zero.
+	// parts keeps alive what the kernel has only the addresses of, and on the heap, where nothing moves.
+	// The kernel uses them inside the call and not later.
+	parts [ringShots][]byte
+	// results are how many bytes were transferred, or an error's number below zero.
 	results [ringShots]int32
 	limit   [2]int64
 	wait    ringWait
 }
 
-// The results of writes that the kernel has not answered.
+// The results of transfers that the kernel has not answered.
 const (
 	notBegun   = math.MinInt32     // it has not seen them
 	notCertain = math.MinInt32 + 1 // it may have made them
 )
 
-var errRingLost = errors.New("io_uring leaves writes unanswered")
+var errRingLost = errors.New("io_uring leaves transfers unanswered")
 
 func newRing() (*ring, error) {
 	var p ringParams
@@ -95,20 +96,21 @@ func (r *ring) close() {
 	_ = unix.Close(r.fd)
 }
 
-// load adds a write, of ringShots at most. The frame must not be empty.
-func (r *ring) load(fd int, p Prepared) {
-	r.frames[r.loaded] = p
+// load adds a transfer, of ringShots at most: op is ringOpSend or ringOpRecv, with the flags of that
+// call. part must not be empty.
+func (r *ring) load(op uint8, fd int, part []byte, flags uint32) {
+	r.parts[r.loaded] = part
 	place := (atomic.LoadUint32(r.sqTail) + uint32(r.loaded)) % uint32(len(r.sqes))
 	r.sqes[place] = sqe{
-		op: ringOpSend, fd: int32(fd), flags: sendFlags,
-		addr: uint64(uintptr(unsafe.Pointer(&p[0]))), size: uint32(len(p)),
+		op: op, fd: int32(fd), flags: flags,
+		addr: uint64(uintptr(unsafe.Pointer(&part[0]))), size: uint32(len(part)),
 		userData: uint64(r.loaded),
 	}
 	r.results[r.loaded] = notBegun
 	r.loaded++
 }
 
-// fire makes the writes, and fills the results. After an error the ring must not be used again.
+// fire makes the transfers, and fills the results. After an error the ring must not be used again.
 func (r *ring) fire() error {
 	first := atomic.LoadUint32(r.sqTail)
 	atomic.StoreUint32(r.sqTail, first+uint32(r.loaded))
@@ -118,9 +120,9 @@ func (r *ring) fire() error {
 		r.results[i] = notCertain
 	}
 	if err = errors.Join(err, r.collect(begun)); err != nil {
-		return err // and the frames stay alive with the ring
+		return err // and the parts stay alive with the ring
 	}
-	clear(r.frames[:r.loaded])
+	clear(r.parts[:r.loaded])
 	r.loaded = 0
 	return nil
 }
@@ -134,14 +136,14 @@ func (r *ring) submit() error {
 		case err != nil:
 			return fmt.Errorf("entering io_uring: %w", err)
 		case n == 0:
-			return errors.New("io_uring takes no writes")
+			return errors.New("io_uring takes no calls")
 		}
 		left -= n
 	}
 	return nil
 }
 
-// collect takes as many answers as there were writes. They are there: the kernel has made the writes
+// collect takes as many answers as there were transfers. They are there: the kernel has made them all
 // inside the call. One that has not, against its word, is given a moment.
 func (r *ring) collect(begun int) error {
 	const tries, patience = 10, 100 * time.Millisecond // signals end a wait early
@@ -168,7 +170,7 @@ func (r *ring) reap() int {
 	return int(tail - head)
 }
 
-// enter is the system call. The runtime is told of it: it does not wait, but many writes take long
+// enter is the system call. The runtime is told of it: it does not wait, but many transfers take long
 // enough to let another goroutine run.
 func (r *ring) enter(submit, await, flags int, wait *ringWait) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(await), uintptr(flags),

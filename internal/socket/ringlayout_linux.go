@@ -26,7 +26,7 @@ type cqOffsets struct {
 	_                                                [3]uint32
 }
 
-// sqe is a call: here, to write a frame.
+// sqe is a call: here, to write to a socket or to read from it.
 type sqe struct {
 	op       uint8
 	_        uint8
@@ -55,6 +55,7 @@ type ringWait struct {
 
 const (
 	ringOpSend    = 26
+	ringOpRecv    = 27
 	ringOffSQEs   = 0x1000_0000
 	ringGetEvents = 1 << 0
 	ringExtArg    = 1 << 3

@@ -88,16 +88,16 @@ type Engine interface {
 
 // Volley is an engine that hands frames to many connections at once.
 type Volley interface {
-	// SendAll does for each shot, in order, what Send does, and says in the shot whether the frame was
-	// taken.
+	// SendAll does for each shot, in order, what SendMany does, and says in the shot how many frames
+	// were taken.
 	SendAll(shots []Shot)
 }
 
-// Shot is one frame for one connection.
+// Shot is a burst for one connection.
 type Shot struct {
 	ID    ID
-	Frame Prepared
-	Taken bool // set by SendAll
+	Burst Burst
+	Taken int // of its frames; set by SendAll
 }
 
 // SendAll hands frames to many connections, at once if the engine can.
@@ -107,7 +107,7 @@ func SendAll(e Engine, shots []Shot) {
 		return
 	}
 	for i := range shots {
-		shots[i].Taken = e.Send(shots[i].ID, shots[i].Frame)
+		shots[i].Taken = e.SendMany(shots[i].ID, shots[i].Burst.Frames)
 	}
 }
 

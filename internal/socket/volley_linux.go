@@ -31,7 +31,7 @@ func (e *Epoll) SendAll(shots []Shot) {
 		}
 		if done == 0 {
 			// This one cannot go with others, or must be waited for.
-			shots[0].Taken = e.Send(shots[0].ID, shots[0].Frame)
+			shots[0].Taken = e.SendMany(shots[0].ID, shots[0].Burst.Frames)
 			done = 1
 		}
 		shots = shots[done:]
@@ -45,11 +45,11 @@ func (e *Epoll) SendAll(shots []Shot) {
 func (v *volley) aimAt(e *Epoll, shots []Shot) int {
 	for i := range shots {
 		s := &shots[i]
-		// A large frame is begun by what those before it have left of the budget.
-		if v.loaded == ringShots || s.ID.Slot() >= portableSlots || len(s.Frame) > smallFrame {
+		// What is not short is begun by what those before it have left of the budget.
+		if v.loaded == ringShots || s.ID.Slot() >= portableSlots || !s.Burst.IsShort() {
 			return i
 		}
-		s.Taken = false
+		s.Taken = 0
 		l := e.line(s.ID)
 		if l.rec == nil {
 			continue
@@ -57,12 +57,12 @@ func (v *volley) aimAt(e *Epoll, shots []Shot) int {
 		if !l.rec.mu.TryLock() {
 			return i
 		}
-		if !l.isHereLocked() || !l.mayBeginLocked(len(s.Frame)) {
+		if !l.isHereLocked() || !l.mayBeginLocked(len(s.Burst.joined)) {
 			l.rec.mu.Unlock()
 			continue
 		}
 		v.aims[v.loaded] = aim{l, s}
-		v.load(int(l.rec.fd), s.Frame)
+		v.load(ringOpSend, int(l.rec.fd), s.Burst.joined, sendFlags)
 	}
 	return len(shots)
 }
@@ -73,7 +73,7 @@ func (v *volley) send() error {
 	defer clear(aims)
 	err := v.fire()
 	for i, a := range aims {
-		a.shot.Taken = a.sentLocked(a.shot.Frame, a.landedLocked(v.results[i]))
+		a.shot.Taken = a.sentLocked(a.shot.Burst.Frames, a.landedLocked(v.results[i]))
 		a.rec.mu.Unlock()
 	}
 	return err
@@ -81,7 +81,7 @@ func (v *volley) send() error {
 
 // landedLocked draws the conclusions of a write, and returns how many bytes the kernel took.
 func (a aim) landedLocked(result int32) int {
-	size := len(a.shot.Frame)
+	size := len(a.shot.Burst.joined)
 	switch {
 	case result >= 0:
 		return a.wroteLocked(int(result), size, nil)
@@ -91,7 +91,7 @@ func (a aim) landedLocked(result int32) int {
 		return a.wroteLocked(0, size, errRingLost) // nothing can follow what may be half a frame
 	}
 	// Nothing was written. Whatever the ring minds, the plain call has the last word.
-	return a.writeLocked(a.shot.Frame)
+	return a.writeLocked(a.shot.Burst.joined)
 }
 
 // volleys are the rings of an engine, as many as can be used at once.
@@ -102,7 +102,7 @@ type volleys struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	idle   []*volley
-	spoilt []Prepared // kept, because the kernel may not be done with them
+	spoilt [][]byte // kept, because the kernel may not be done with them
 	over   bool
 }
 
@@ -151,7 +151,7 @@ func (vs *volleys) check(v *volley, err error) *volley {
 	v.close()
 	vs.mu.Lock()
 	first := len(vs.spoilt) == 0
-	vs.spoilt = append(vs.spoilt, v.frames[:]...)
+	vs.spoilt = append(vs.spoilt, v.parts[:]...)
 	vs.mu.Unlock()
 	vs.close()
 	if first {

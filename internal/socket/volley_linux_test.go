@@ -27,7 +27,7 @@ var ways = []struct {
 
 func sendEach(e socket.Engine, shots []socket.Shot) {
 	for i := range shots {
-		shots[i].Taken = e.Send(shots[i].ID, shots[i].Frame)
+		shots[i].Taken = e.SendMany(shots[i].ID, shots[i].Burst.Frames)
 	}
 }
 
@@ -92,8 +92,11 @@ func (f *fleet) volley() (shots []socket.Shot, to []*member) {
 				size = 100 << 10
 			}
 		}
-		p := prepare(fmt.Sprintf("%d ", f.shot) + big(size))
-		shots, to = append(shots, socket.Shot{ID: m.id, Frame: p}), append(to, m)
+		parts := make([]string, 1+f.random.IntN(4))
+		for i := range parts {
+			parts[i] = fmt.Sprintf("%d %d ", f.shot, i) + big(size/len(parts))
+		}
+		shots, to = append(shots, socket.Shot{ID: m.id, Burst: burst(parts...)}), append(to, m)
 	}
 	return shots, to
 }
@@ -101,15 +104,16 @@ func (f *fleet) volley() (shots []socket.Shot, to []*member) {
 func (f *fleet) judge(t *testing.T, shots []socket.Shot, to []*member) {
 	for i, s := range shots {
 		m := to[i]
+		for _, p := range s.Burst.Frames[:s.Taken] {
+			m.taken = append(m.taken, string(p.Payload()))
+		}
+		f.frames += s.Taken
 		switch {
-		case s.Taken && m.left:
+		case s.Taken > 0 && m.left:
 			t.Fatalf("shot %d: taken by a connection that is leaving", i)
-		case s.Taken:
-			m.taken = append(m.taken, string(s.Frame.Payload()))
-			f.frames++
-		case m.left:
+		case s.Taken == len(s.Burst.Frames) || m.left:
 		case !m.stopped:
-			t.Fatalf("shot %d: refused though the peer reads", i)
+			t.Fatalf("shot %d: %d frames of %d were taken though the peer reads", i, s.Taken, len(s.Burst.Frames))
 		default:
 			m.due = m.before + 1
 			f.refusals++
@@ -178,13 +182,11 @@ func TestManyLargeFramesAtOnceKeepTheBudget(t *testing.T) {
 			shots, taken := make([]socket.Shot, 10), 0
 			for i := range shots {
 				id, _ := b.open(t)
-				shots[i] = socket.Shot{ID: id, Frame: prepare(big(1 << 20))}
+				shots[i] = socket.Shot{ID: id, Burst: burst(big(1 << 20))}
 			}
 			way.send(b.engine, shots)
 			for _, s := range shots {
-				if s.Taken {
-					taken++
-				}
+				taken += s.Taken
 			}
 			if taken < 2 || taken > 4 {
 				t.Errorf("%d frames of 1 MiB were taken with a budget of 2 MiB", taken)

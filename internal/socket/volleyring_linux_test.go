@@ -42,7 +42,7 @@ func rings(t *testing.T) (fds []int) {
 func TestCloseLeavesNoRing(t *testing.T) {
 	for range 3 {
 		b := newRig(t, "native", socket.Config{})
-		if n, most := len(rings(t)), runtime.GOMAXPROCS(0); n > most {
+		if n, most := len(rings(t)), 2*runtime.GOMAXPROCS(0); n > most {
 			t.Errorf("%d rings, want at most %d", n, most)
 		}
 		sendsToAll(t, b)
@@ -50,7 +50,7 @@ func TestCloseLeavesNoRing(t *testing.T) {
 		if left := rings(t); len(left) > 0 {
 			t.Errorf("descriptors %v are left after Close", left)
 		}
-		socket.SendAll(b.engine, []socket.Shot{{ID: 1 << 32, Frame: prepare("late")}})
+		socket.SendAll(b.engine, []socket.Shot{{ID: 1 << 32, Burst: burst("late")}})
 	}
 	b := newRig(t, "native", socket.Config{OneByOne: true})
 	if made := rings(t); len(made) > 0 {
@@ -65,13 +65,13 @@ func sendsToAll(t *testing.T, b *rig) {
 	shots := make([]socket.Shot, 5)
 	peers := make([]farEnd, len(shots))
 	for i := range shots {
-		shots[i].Frame = prepare("all")
+		shots[i].Burst = burst("all")
 		shots[i].ID, peers[i] = b.open(t)
 	}
 	socket.SendAll(b.engine, shots)
 	for i, far := range peers {
-		if got := far.read(t); !shots[i].Taken || got != "all" {
-			t.Errorf("taken %v, peer read %q", shots[i].Taken, got)
+		if got := far.read(t); shots[i].Taken != 1 || got != "all" {
+			t.Errorf("%d taken, peer read %q", shots[i].Taken, got)
 		}
 	}
 }
@@ -90,12 +90,18 @@ func TestWhatIsLeftOfSmallFramesFollows(t *testing.T) {
 				id := r.opened(t)
 				var shots []socket.Shot
 				for i := range 100 {
-					shots = append(shots, socket.Shot{ID: id, Frame: prepare(fmt.Sprintf("%d ", i) + big(3000+rand.IntN(1000)))})
+					parts := make([]string, 1+rand.IntN(3))
+					for part := range parts {
+						parts[part] = fmt.Sprintf("%d %d ", i, part) + big((3000+rand.IntN(1000))/len(parts))
+					}
+					shots = append(shots, socket.Shot{ID: id, Burst: burst(parts...)})
 				}
 				way.send(e, shots)
 				for i, s := range shots {
-					if want := string(s.Frame.Payload()); s.Taken && peer.read(t) != want {
-						t.Fatalf("peer did not read frame %d", i)
+					for _, f := range s.Burst.Frames[:s.Taken] {
+						if peer.read(t) != string(f.Payload()) {
+							t.Fatalf("peer did not read frame %d", i)
+						}
 					}
 				}
 				r.expect(t, "drained") // for it was refused some
@@ -241,14 +247,12 @@ func shootAround(e socket.Engine, who int, all []*listener) {
 			if rand.IntN(500) == 0 {
 				size = 20 << 10
 			}
-			shots = append(shots, socket.Shot{ID: all[i].id, Frame: prepare(fmt.Sprintf("%d %d %d ", who, number, size) + big(size))})
+			shots = append(shots, socket.Shot{ID: all[i].id, Burst: burst(fmt.Sprintf("%d %d %d ", who, number, size) + big(size))})
 			to = append(to, all[i])
 		}
 		send(e, shots)
 		for i, s := range shots {
-			if s.Taken {
-				to[i].taken[who].Add(1)
-			}
+			to[i].taken[who].Add(int64(s.Taken))
 		}
 	}
 }
@@ -296,7 +300,7 @@ func churn(t *testing.T, b *rig, over <-chan struct{}) {
 		default:
 		}
 		id, far := b.open(t)
-		shots := []socket.Shot{{ID: id, Frame: prepare("a")}, {ID: id, Frame: prepare("b")}, {ID: id, Frame: prepare("c")}}
+		shots := []socket.Shot{{ID: id, Burst: burst("a")}, {ID: id, Burst: burst("b", "c")}}
 		switch round % 3 {
 		case 0:
 			far.drop()
