@@ -94,23 +94,30 @@ func (f *floor) of(id socket.ID) (s Session, ok bool) {
 // each calls call for every session. One that enters or leaves meanwhile may be called for or not.
 func (f *floor) each(call func(Session)) {
 	for n := range f.records.all() {
-		f.eachOf(n, call)
+		f.eachOf(n, 0, chunkLength, call)
 	}
 }
 
 // walkerSessions is how many sessions are worth a goroutine of their own.
 const walkerSessions = 512
 
+const (
+	// strideLength is how many places a goroutine of allAtOnce takes at a time: so few that the others
+	// do not wait long for the last.
+	strideLength = 128
+	strides      = chunkLength / strideLength
+)
+
 // allAtOnce calls what walker returns as each does, from several goroutines if there are many sessions,
 // about n: what a round takes is the kernel's time for each write, and every processor can spend it.
 // Each goroutine has a walker of its own, whose last is called at its end.
 func (f *floor) allAtOnce(n int, walker func() (call func(Session), last func())) {
-	numbers := slices.Collect(maps.Keys(f.records.all()))
+	chunks := slices.Collect(maps.Keys(f.records.all()))
 	var next atomic.Int32
 	walk := func() {
 		call, last := walker()
-		for i := int(next.Add(1)); i <= len(numbers); i = int(next.Add(1)) {
-			f.eachOf(numbers[i-1], call)
+		for i := int(next.Add(1)) - 1; i < len(chunks)*strides; i = int(next.Add(1)) - 1 {
+			f.eachOf(chunks[i/strides], i%strides*strideLength, strideLength, call)
 		}
 		last()
 	}
@@ -122,11 +129,11 @@ func (f *floor) allAtOnce(n int, walker func() (call func(Session), last func())
 	others.Wait()
 }
 
-// eachOf looks at places without their locks, and misses nobody that it must find: a round moves begun
-// before it looks, and who enters is on the floor before it reads begun.
-func (f *floor) eachOf(chunk uint32, call func(Session)) {
+// eachOf looks at places of a chunk without their locks, and misses nobody that it must find: a round
+// moves begun before it looks, and who enters is on the floor before it reads begun.
+func (f *floor) eachOf(chunk uint32, from, length int, call func(Session)) {
 	in := f.records.all()[chunk]
-	for i := range in {
+	for i := from; i < from+length; i++ {
 		if generation := in[i].generation.Load(); generation != 0 {
 			call(Session{f.hub, &in[i], socket.ID(generation)<<32 | socket.ID(chunk*chunkLength+uint32(i))})
 		}
