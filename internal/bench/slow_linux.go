@@ -86,7 +86,7 @@ func (r *run) broadcasts(ctx context.Context, listeners int) (*histogram, error)
 	perSecond := max(1, deliveriesPerSecond/float64(r.config.Machines))
 	h, _, err := r.timedLoad(ctx, pacing{
 		perSecond: min(perSecond, 20), messages: max(3, int(min(perSecond, 20)*r.config.Duration.Seconds())), size: smallMessage,
-		publish: func(ctx context.Context, _ int, data []byte) error { return r.server.publish(ctx, "", data, stored) },
+		mode: stored, to: func() string { return "" },
 	}, listeners, listeners)
 	return h, err
 }
