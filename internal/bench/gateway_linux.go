@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -159,9 +160,17 @@ func (g *gateway) get(ctx context.Context, path string) (io.ReadCloser, error) {
 }
 
 func (g *gateway) publish(ctx context.Context, machine string, data []byte, m mode) error {
-	message := api.Message{To: api.Target{Machine: machine, All: machine == ""}, Data: data, Mode: api.Mode(m)}
-	_, err := g.api.Publish(ctx, message)
+	_, err := g.api.Publish(ctx, messageTo(machine, data, m))
 	return err
+}
+
+func (g *gateway) request(machine string, data []byte, m mode) []byte {
+	body, _ := json.Marshal(messageTo(machine, data, m)) // nothing in it can fail
+	return postText(g.operator, "/v1/messages", body, "Authorization: Bearer "+string(g.token)+"\r\n")
+}
+
+func messageTo(machine string, data []byte, m mode) api.Message {
+	return api.Message{To: api.Target{Machine: machine, All: machine == ""}, Data: data, Mode: api.Mode(m)}
 }
 
 func (g *gateway) sessions(ctx context.Context) (int, error) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,30 +26,23 @@ type pacing struct {
 	perSecond float64
 	messages  int
 	size      int
-	publish   func(ctx context.Context, i int, data []byte) error
+	mode      mode
+	to        func() string // the machine that is next; "" is all
 }
 
 // paced is what came of it.
 type paced struct {
-	offered histogram // how late messages were handed to the client: the load's own fault
+	offered histogram // how late the load came to a message: its own fault
 	failed  int64
 	reason  error // of one that failed
 }
 
-// maxUnanswered bounds the publishes that wait for their answers. If they are as many, the next
-// wait, and that time counts too.
-const maxUnanswered = 2000
-
 // offer publishes at a pace and waits for the answers.
-func offer(ctx context.Context, p pacing) (*paced, error) {
+func (r *run) offer(ctx context.Context, p pacing) (*paced, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	beExact()
 	out := &paced{}
-	var failed atomic.Int64
-	var once sync.Once
-	var work sync.WaitGroup
-	room := make(chan struct{}, maxUnanswered)
 	gap := float64(time.Second) / p.perSecond
 	began := now() + int64(10*time.Millisecond)
 	for i := range p.messages {
@@ -59,19 +50,12 @@ func offer(ctx context.Context, p pacing) (*paced, error) {
 			break
 		}
 		due := began + int64(float64(i)*gap)
+		request := r.server.request(p.to(), stamped(p.size, due), p.mode)
 		sleepUntil(due)
-		room <- struct{}{} // given back when the call ends, which has a limit
 		out.offered.record(since(due))
-		work.Go(func() {
-			defer func() { <-room }()
-			if err := p.publish(ctx, i, stamped(p.size, due)); err != nil {
-				failed.Add(1)
-				once.Do(func() { out.reason = err })
-			}
-		})
+		r.posts.post(request)
 	}
-	work.Wait()
-	out.failed = failed.Load()
+	out.failed, out.reason = r.posts.settle(ctx)
 	return out, context.Cause(ctx)
 }
 
@@ -81,7 +65,7 @@ func (r *run) timedLoad(ctx context.Context, p pacing, listeners, perMessage int
 	if err := r.watch(ctx, order{Timed: true}, listeners); err != nil {
 		return nil, nil, err
 	}
-	out, err := offer(ctx, p)
+	out, err := r.offer(ctx, p)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -85,12 +85,19 @@ func (p *peer) settle(ctx context.Context) error {
 }
 
 func (p *peer) publish(ctx context.Context, machine string, data []byte, _ mode) error {
-	path := "/all"
-	if machine != "" {
-		path = "/machine?id=" + url.QueryEscape(machine)
-	}
-	_, err := p.call(ctx, http.MethodPost, path, data)
+	_, err := p.call(ctx, http.MethodPost, publishPath(machine), data)
 	return err
+}
+
+func (p *peer) request(machine string, data []byte, _ mode) []byte {
+	return postText(p.told.Control, publishPath(machine), data, "")
+}
+
+func publishPath(machine string) string {
+	if machine == "" {
+		return "/all"
+	}
+	return "/machine?id=" + url.QueryEscape(machine)
 }
 
 func (p *peer) sessions(ctx context.Context) (int, error) {

@@ -52,6 +52,7 @@ type run struct {
 	server  server
 	gateway *gateway // nil at a peer
 	crew    *crew
+	posts   *poster
 	key     api.Key // of the account that machines belong to
 	addr    string
 	dialect string
@@ -179,11 +180,13 @@ func (r *run) open(ctx context.Context, p Peer, dir string, heartbeat time.Durat
 		r.server = other
 		err = other.start(ctx, heartbeat)
 		r.addr, r.dialect, r.key = other.told.Machines, other.told.Dialect, "key"
+		r.posts = newPoster(other.told.Control)
 	} else {
 		if r.gateway, err = newGateway(r.config.Program, r.config.ServerArgs, dir); err != nil {
 			return err
 		}
 		r.server, r.addr, r.dialect = r.gateway, r.gateway.machines, "fleetline"
+		r.posts = newPoster(r.gateway.operator)
 		if err = r.gateway.start(ctx, heartbeat); err == nil {
 			_, r.key, err = r.gateway.account(ctx, "bench")
 		}
@@ -194,6 +197,9 @@ func (r *run) open(ctx context.Context, p Peer, dir string, heartbeat time.Durat
 // close ends the workers and what was opened.
 func (r *run) close() {
 	r.crew.stop()
+	if r.posts != nil {
+		r.posts.close()
+	}
 	if r.gateway != nil {
 		r.gateway.api.Close()
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type server interface {
 	settle(ctx context.Context) error
 	// publish sends data to all machines, or to the one with this id.
 	publish(ctx context.Context, machine string, data []byte, mode mode) error
+	// request is the same as the text of an HTTP request.
+	request(machine string, data []byte, mode mode) []byte
 	// sessions is how many it has now.
 	sessions(ctx context.Context) (int, error)
 }
@@ -25,3 +28,9 @@ const (
 	stored   mode = "stored"
 	liveOnly mode = "live"
 )
+
+// postText is a request with a JSON body; headers are whole lines.
+func postText(addr, path string, body []byte, headers string) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
+		path, addr, len(body), headers, body)
+}

@@ -109,7 +109,7 @@ func (r *run) spell(ctx context.Context, listeners int) (*histogram, error) {
 	perSecond := min(20, max(1, deliveriesPerSecond/float64(r.config.Machines)))
 	h, _, err := r.timedLoad(ctx, pacing{
 		perSecond: perSecond, messages: max(3, int(perSecond*r.config.Duration.Seconds())), size: smallMessage,
-		publish: func(ctx context.Context, _ int, data []byte) error { return r.server.publish(ctx, "", data, stored) },
+		mode: stored, to: func() string { return "" },
 	}, listeners, listeners)
 	return h, err
 }

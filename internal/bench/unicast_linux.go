@@ -37,11 +37,9 @@ func (r *run) unicastAs(ctx context.Context, m mode, ids []string) error {
 	messages := int(unicastsPerSecond * r.config.Duration.Seconds())
 	p := pacing{
 		perSecond: unicastsPerSecond, messages: min(messages, unicastsPerSecond) / 2, size: smallMessage,
-		publish: func(ctx context.Context, _ int, data []byte) error {
-			return r.server.publish(ctx, ids[rand.IntN(len(ids))], data, m)
-		},
+		mode: m, to: func() string { return ids[rand.IntN(len(ids))] },
 	}
-	if _, _, err := r.timedLoad(ctx, p, len(ids), 1); err != nil { // opens the client's connections
+	if _, _, err := r.timedLoad(ctx, p, len(ids), 1); err != nil { // opens the connections
 		return err
 	}
 	p.messages = messages

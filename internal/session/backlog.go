@@ -29,8 +29,10 @@ type backlog struct {
 	// Fixed after construction.
 	round func([]post) // is never called twice at once
 
-	mu      sync.Mutex
-	changed sync.Cond
+	mu sync.Mutex
+	// changed wakes whoever waits for room or for the end of a round, and due the one who goes the next
+	// round: a tail that goes its rounds itself need not wake him.
+	changed, due sync.Cond
 	// Guarded by mu.
 	waiting []post
 	bytes   int
@@ -40,7 +42,7 @@ type backlog struct {
 
 func newBacklog(round func([]post)) *backlog {
 	b := &backlog{round: round}
-	b.changed.L = &b.mu
+	b.changed.L, b.due.L = &b.mu, &b.mu
 	return b
 }
 
@@ -79,7 +81,9 @@ func (b *backlog) add(p post) (own []post) {
 	if p.isShort() && !b.busy && len(b.waiting) == 1 {
 		return b.takeLocked()
 	}
-	b.changed.Broadcast()
+	if !b.busy {
+		b.due.Signal()
+	}
 	return nil
 }
 
@@ -88,7 +92,7 @@ func (b *backlog) next() []post {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for (b.busy || len(b.waiting) == 0) && !b.closed {
-		b.changed.Wait()
+		b.due.Wait()
 	}
 	if b.closed {
 		return nil
@@ -117,6 +121,9 @@ func (b *backlog) done() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.busy = false
+	if len(b.waiting) > 0 {
+		b.due.Signal()
+	}
 	b.changed.Broadcast()
 }
 
@@ -134,5 +141,6 @@ func (b *backlog) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
+	b.due.Signal()
 	b.changed.Broadcast()
 }
