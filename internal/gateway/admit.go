@@ -75,7 +75,7 @@ func (g *Gateway) register(a *applicant, who session.Identity) (s session.Sessio
 	if s, err = g.hub.Enter(c.id, who, limit); err != nil {
 		return s, err
 	}
-	c.stage = admitted
+	c.becomeLocked(admitted)
 	g.conns.guests.enter(c.id, c.peer.Addr, bootOf(a))
 	c.leaveWaitingLocked()
 	g.conns.remove(c.id)
