@@ -3,8 +3,6 @@ package token
 import (
 	"encoding/base64"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // payload is a token's claims on the wire.
@@ -39,27 +37,3 @@ func (p *payload) claims() (c Claims, ok bool) {
 		ExpiresAt: time.Unix(p.Expires, 0),
 	}, true
 }
-
-// The methods that the JWT library asks for. It is told to leave the judgement of claims to Verify.
-
-// GetExpirationTime returns exp.
-func (p *payload) GetExpirationTime() (*jwt.NumericDate, error) { return date(p.Expires), nil }
-
-// GetIssuedAt returns iat.
-func (p *payload) GetIssuedAt() (*jwt.NumericDate, error) { return date(p.Issued), nil }
-
-// GetNotBefore returns nothing: tokens hold from the start.
-func (p *payload) GetNotBefore() (*jwt.NumericDate, error) { return nil, nil }
-
-// GetIssuer returns iss.
-func (p *payload) GetIssuer() (string, error) { return p.Issuer, nil }
-
-// GetSubject returns sub.
-func (p *payload) GetSubject() (string, error) { return p.Subject, nil }
-
-// GetAudience returns aud.
-func (p *payload) GetAudience() (jwt.ClaimStrings, error) {
-	return jwt.ClaimStrings{p.Audience}, nil
-}
-
-func date(second int64) *jwt.NumericDate { return jwt.NewNumericDate(time.Unix(second, 0)) }
