@@ -75,7 +75,7 @@ func (c *conn) close() {
 type connTable struct {
 	waiting waitingRoom
 	silent  atomic.Int64 // those that have yet to say who they are
-	guests  guestBook // those that are admitted
+	guests  guestBook    // those that are admitted
 	shards  [64]struct {
 		mu sync.RWMutex
 		m  map[socket.ID]*conn
