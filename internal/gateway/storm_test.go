@@ -57,6 +57,43 @@ func TestAStormOfTokensIsCheckedInFewQuestions(t *testing.T) {
 	})
 }
 
+func TestACrowdIsJudgedAtOnceWhenNobodyElseIsComing(t *testing.T) {
+	inSite(t, func(s *site) {
+		come := func() (all []*socket.MemoryPeer) {
+			for range 2 * crowd {
+				p := s.dial()
+				s.say(p, auth("key-a"))
+				all = append(all, p)
+			}
+			return all
+		}
+		answered := func(all []*socket.MemoryPeer) (n int) {
+			synctest.Wait()
+			for _, p := range all {
+				n += p.Waiting()
+			}
+			return n
+		}
+		come()
+		time.Sleep(2 * linger)
+		all := come() // as a crowd
+		time.Sleep(shortLull + glance)
+		if n := answered(all); n != len(all) {
+			t.Errorf("%d of %d are answered when nobody else is coming", n, len(all))
+		}
+		s.dial() // may apply yet
+		all = come()
+		time.Sleep(lull - glance)
+		if n := answered(all); n != 0 {
+			t.Errorf("%d are answered while somebody else is coming", n)
+		}
+		time.Sleep(2 * glance)
+		if n := answered(all); n != len(all) {
+			t.Errorf("%d of %d are answered after a lull", n, len(all))
+		}
+	})
+}
+
 func TestASweepOfManyAsksFewQuestions(t *testing.T) {
 	a := &asker[directory.AccountAnswer]{
 		breaker: &breaker{},
