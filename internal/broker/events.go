@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -167,7 +168,7 @@ func (e *Events) take() []api.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := e.queue
-	e.queue = nil
+	e.queue = make([]api.Event, 0, len(all)) // as many may come again
 	if e.missing > 0 {
 		all = append(all, api.Event{Type: api.EventsLost, Time: time.Now().UTC(), Node: e.node, Lost: e.missing})
 		e.missing = 0
@@ -234,15 +235,20 @@ func (e *Events) announce() {
 // too gets a record and a name of its own, by which the stream knows it again.
 func gather(all []api.Event) (batches []*batch) {
 	open := make(map[uint32]*batch)
-	for _, ev := range all {
-		line, err := json.Marshal(ev)
-		if err != nil {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	for i, ev := range all {
+		line.Reset()
+		if err := enc.Encode(ev); err != nil {
 			continue // texts and numbers: it does not happen
 		}
 		shard, once := shardOf(ev.MachineID), onceOf(ev)
 		b := open[shard]
-		if b == nil || once != "" || len(b.body)+len(line) > eventRecord {
+		if b == nil || once != "" || len(b.body)+line.Len() > eventRecord {
 			b = &batch{shard: shard, once: once}
+			if once == "" {
+				b.body = make([]byte, 0, min(eventRecord, line.Len()*(1+(len(all)-i)/eventShards*5/4)))
+			}
 			batches = append(batches, b)
 			open[shard] = b
 			if once != "" {
@@ -250,7 +256,7 @@ func gather(all []api.Event) (batches []*batch) {
 			}
 		}
 		b.events++
-		b.body = append(append(b.body, line...), '\n')
+		b.body = append(b.body, line.Bytes()...)
 	}
 	return batches
 }

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/session"
@@ -55,7 +57,9 @@ func (g *Gateway) admit(a *applicant, who session.Identity) {
 	g.compareBoots(a, s, who)
 	g.news(who.Machine, nil)
 	g.metrics.admitted.Inc()
-	g.log.Info("machine connected", "machine", who.Machine, "account", who.Account, "session", s.ID(), "addr", a.conn.peer.Addr, "token", a.hasToken())
+	g.log.LogAttrs(context.Background(), slog.LevelInfo, "machine connected", slog.String("machine", who.Machine),
+		slog.String("account", who.Account), slog.String("session", s.ID()),
+		slog.String("addr", a.conn.peer.Addr.String()), slog.Bool("token", a.hasToken()))
 }
 
 var errClosed = errors.New("the connection is closed")
@@ -75,7 +79,7 @@ func (g *Gateway) register(a *applicant, who session.Identity) (s session.Sessio
 	if s, err = g.hub.Enter(c.id, who, limit); err != nil {
 		return s, err
 	}
-	c.stage = admitted
+	c.becomeLocked(admitted)
 	g.conns.guests.enter(c.id, c.peer.Addr, bootOf(a))
 	c.leaveWaitingLocked()
 	g.conns.remove(c.id)
@@ -144,6 +148,7 @@ func (g *Gateway) gone(s session.Session, how socket.Closure) {
 		code, reason = uint16(was.Why.Code), was.Why.Reason
 	}
 	g.tellGone(s, was, int(code), reason)
-	g.log.Info("machine gone", "machine", was.Machine, "session", s.ID(), "code", code, "reason", reason,
-		"byGateway", how.Local, "lasted", time.Since(was.Since).Round(time.Millisecond))
+	g.log.LogAttrs(context.Background(), slog.LevelInfo, "machine gone", slog.String("machine", was.Machine),
+		slog.String("session", s.ID()), slog.Int("code", int(code)), slog.String("reason", reason),
+		slog.Bool("byGateway", how.Local), slog.Duration("lasted", time.Since(was.Since).Round(time.Millisecond)))
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/limit"
@@ -25,6 +26,7 @@ type conn struct {
 	id     socket.ID
 	peer   socket.Peer
 	opened time.Time
+	silent *atomic.Int64 // the table's
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -42,8 +44,15 @@ func (c *conn) move(from, to stage) bool {
 	if c.stage != from {
 		return false
 	}
-	c.stage = to
+	c.becomeLocked(to)
 	return true
+}
+
+func (c *conn) becomeLocked(to stage) {
+	if c.stage == unauthenticated {
+		c.silent.Add(-1)
+	}
+	c.stage = to
 }
 
 // leaveWaitingLocked gives back the place among the unauthenticated, once.
@@ -58,14 +67,15 @@ func (c *conn) leaveWaitingLocked() {
 func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stage = closed
+	c.becomeLocked(closed)
 	c.leaveWaitingLocked()
 }
 
 // connTable finds connections that are not admitted by id.
 type connTable struct {
 	waiting waitingRoom
-	guests  guestBook // those that are admitted
+	silent  atomic.Int64 // those that have yet to say who they are
+	guests  guestBook    // those that are admitted
 	shards  [64]struct {
 		mu sync.RWMutex
 		m  map[socket.ID]*conn
@@ -92,6 +102,7 @@ func (t *connTable) put(c *conn) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.m[c.id] = c
+	t.silent.Add(1)
 }
 
 // remove forgets a connection that is admitted or gone, and returns it.

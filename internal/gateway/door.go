@@ -133,7 +133,11 @@ func (d doorRules) allowsOrigin(r *http.Request) bool {
 // untrusted one of X-Forwarded-For. What stands left of that anybody can write.
 func (d doorRules) clientAddr(r *http.Request) netip.Addr {
 	addr := remoteAddr(r.RemoteAddr)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	forwarded := r.Header["X-Forwarded-For"]
+	if len(forwarded) == 0 {
+		return addr
+	}
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for i := len(hops) - 1; i >= 0 && d.isTrusted(addr); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {

@@ -113,7 +113,6 @@ func New(c Config) (*Gateway, error) {
 		door:    doorRules{trusted: c.TrustedProxies, origins: c.Origins},
 		limits:  newLimits(),
 		conns:   newConnTable(),
-		judge:   newJudge(),
 		refused: newRefusedSet(),
 		held:    newHeldSet(),
 		seen:    newSeenBook(),
@@ -123,6 +122,7 @@ func New(c Config) (*Gateway, error) {
 	if g.tell == nil {
 		g.tell = func(api.Event) {}
 	}
+	g.judge = newJudge(&g.conns.silent)
 	g.prover = newProver(g)
 	g.revoker = newRevoker(c.Revocations, c.Machines.DeleteAll, c.Tokens.Life(), c.Logger)
 	var err error

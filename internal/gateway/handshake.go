@@ -12,7 +12,7 @@ import (
 
 // Opened takes in a new connection, which has wire.AuthTimeout to authenticate.
 func (g *Gateway) Opened(id socket.ID, peer socket.Peer) {
-	c := &conn{id: id, peer: peer, opened: time.Now()}
+	c := &conn{id: id, peer: peer, opened: time.Now(), silent: &g.conns.silent}
 	release, ok := g.limits.waiting.Enter(limit.Address(peer.Addr))
 	if !ok {
 		g.turnAway(c, goodbye{code: wire.CodeTooManyConnections, bare: true, wait: retryAfter()})

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/directory"
@@ -27,14 +28,16 @@ const (
 	// crowd is how many within crowdWindow are a storm.
 	crowd       = 32
 	crowdWindow = 20 * time.Millisecond
-	linger      = 100 * time.Millisecond // at most, and until nobody has come for lull
-	lull        = 15 * time.Millisecond
-	glance      = 5 * time.Millisecond
+	linger      = 100 * time.Millisecond // at most, and until nobody has come for a while:
+	lull        = 15 * time.Millisecond  // while there are connections that have yet to say who they are,
+	shortLull   = 2 * time.Millisecond   // and while there are none
+	glance      = time.Millisecond
 )
 
 // judge asks the directory about applicants.
 type judge struct {
-	queue chan *applicant
+	queue  chan *applicant
+	silent *atomic.Int64 // connections that may apply yet
 
 	// Owned by run.
 	windowEnds time.Time
@@ -46,8 +49,8 @@ type judge struct {
 	unknown map[directory.Digest]time.Time
 }
 
-func newJudge() *judge {
-	return &judge{queue: make(chan *applicant, judgeQueue), unknown: make(map[directory.Digest]time.Time)}
+func newJudge(silent *atomic.Int64) *judge {
+	return &judge{queue: make(chan *applicant, judgeQueue), silent: silent, unknown: make(map[directory.Digest]time.Time)}
 }
 
 func (j *judge) submit(a *applicant) bool {
@@ -119,7 +122,7 @@ func (j *judge) lingerFor(batch []*applicant) []*applicant {
 	defer tick.Stop()
 	now := time.Now()
 	last, latest := now, now.Add(linger)
-	for len(batch) < judgeBatch && now.Before(latest) && now.Sub(last) < lull {
+	for len(batch) < judgeBatch && now.Before(latest) && now.Sub(last) < j.patience() {
 		now = <-tick.C
 		before := len(batch)
 		if batch = j.add(batch); len(batch) > before {
@@ -127,6 +130,14 @@ func (j *judge) lingerFor(batch []*applicant) []*applicant {
 		}
 	}
 	return batch
+}
+
+// patience is how long nobody must have come.
+func (j *judge) patience() time.Duration {
+	if j.silent.Load() > 0 {
+		return lull
+	}
+	return shortLull
 }
 
 // count notes how many came of late.

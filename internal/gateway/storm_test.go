@@ -15,7 +15,7 @@ import (
 
 func TestAStormOfTokensIsCheckedInFewQuestions(t *testing.T) {
 	inSite(t, func(s *site) {
-		const machines, perStep = 15_000, 50 // over 3 s
+		const machines, perStep = 15_000, 5 // over 3 s
 		for i := range machines {
 			s.rows.add(fmt.Sprint("a", i), fmt.Sprint("k", i))
 			s.rows.machines[fmt.Sprint("m", i)] = directory.Machine{ID: fmt.Sprint("m", i), AccountID: fmt.Sprint("a", i)}
@@ -31,7 +31,7 @@ func TestAStormOfTokensIsCheckedInFewQuestions(t *testing.T) {
 			_ = p.WriteText(fmt.Appendf(nil, `{"type":"auth","v":1,"sessionToken":%q}`, tok))
 			fleet = append(fleet, p)
 			if i%perStep == perStep-1 {
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(time.Millisecond)
 			}
 		}
 		synctest.Wait()
@@ -53,6 +53,43 @@ func TestAStormOfTokensIsCheckedInFewQuestions(t *testing.T) {
 		}
 		for _, p := range fleet {
 			p.Drop()
+		}
+	})
+}
+
+func TestACrowdIsJudgedAtOnceWhenNobodyElseIsComing(t *testing.T) {
+	inSite(t, func(s *site) {
+		come := func() (all []*socket.MemoryPeer) {
+			for range 2 * crowd {
+				p := s.dial()
+				s.say(p, auth("key-a"))
+				all = append(all, p)
+			}
+			return all
+		}
+		answered := func(all []*socket.MemoryPeer) (n int) {
+			synctest.Wait()
+			for _, p := range all {
+				n += p.Waiting()
+			}
+			return n
+		}
+		come()
+		time.Sleep(2 * linger)
+		all := come() // as a crowd
+		time.Sleep(shortLull + glance)
+		if n := answered(all); n != len(all) {
+			t.Errorf("%d of %d are answered when nobody else is coming", n, len(all))
+		}
+		s.dial() // may apply yet
+		all = come()
+		time.Sleep(lull - glance)
+		if n := answered(all); n != 0 {
+			t.Errorf("%d are answered while somebody else is coming", n)
+		}
+		time.Sleep(2 * glance)
+		if n := answered(all); n != len(all) {
+			t.Errorf("%d of %d are answered after a lull", n, len(all))
 		}
 	})
 }

@@ -2,13 +2,10 @@ package session
 
 import (
 	"context"
-	"encoding/base32"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,6 +225,10 @@ func sessionID(id socket.ID, nonce uint64) string {
 	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
 	n = (n ^ n>>27) * 0x94d049bb133111eb
 	n ^= n >> 31
-	raw := binary.BigEndian.AppendUint64(nil, n)
-	return "ses_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))
+	name := [17]byte{'s', 'e', 's', '_'}
+	for i := len("ses_"); i < len(name); i++ { // base32, its last digit padded with a zero
+		name[i] = "abcdefghijklmnopqrstuvwxyz234567"[n>>59]
+		n <<= 5
+	}
+	return string(name[:])
 }

@@ -1,18 +1,21 @@
 package socket
 
 import (
-	"bufio"
 	"bytes"
 	"net/http"
+	"net/textproto"
+	"net/url"
 	"strings"
 )
 
-// headReader reads requests that leave no doubt, as net/http would: what it takes is parsed by
-// net/http's own code, and what that code or a proxy before it could understand in two ways, or would
-// answer by itself, is not taken.
+// headReader reads requests that leave no doubt, into one request that is used again: a request of
+// net/http's own would be the larger part of a handshake's garbage. What net/http or a proxy before it
+// could understand in two ways, or would answer by itself, is not taken.
 type headReader struct {
-	data     bytes.Reader
-	buffered *bufio.Reader
+	request http.Request
+	url     url.URL
+	values  [mostLines]string // what the header's lists are made of
+	lines   int
 }
 
 // mostLines is more header lines than a browser behind proxies sends.
@@ -20,63 +23,107 @@ const mostLines = 64
 
 func newHeadReader() *headReader {
 	h := &headReader{}
-	h.buffered = bufio.NewReader(&h.data)
+	h.request = http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &h.url, Header: make(http.Header), Body: http.NoBody,
+	}
 	return h
 }
 
 // read reads the request that data begins with, size bytes long. If ok is false, it is for net/http.
+// The request is good until the next is read.
 func (h *headReader) read(data []byte) (r *http.Request, size int, ok bool) {
 	size = bytes.Index(data, []byte("\r\n\r\n")) + len("\r\n\r\n")
-	if size < len("\r\n\r\n") || !isPlain(data[:size-len("\r\n")]) {
+	if size < len("\r\n\r\n") {
 		return nil, 0, false
 	}
-	h.data.Reset(data[:size])
-	h.buffered.Reset(&h.data)
-	r, err := http.ReadRequest(h.buffered)
-	if err != nil || h.buffered.Buffered()+h.data.Len() > 0 || !isCertain(r) {
+	first, rest, _ := strings.Cut(string(data[:size-len("\r\n")]), "\r\n")
+	if !h.begin(first) {
 		return nil, 0, false
 	}
-	return r, size, true
-}
-
-// isPlain tells whether the head is written as RFC 9112 wants it: every line ends with CR LF and is of
-// characters that can be seen, names are made of what names are made of, no line continues another,
-// and there is one Host.
-func isPlain(head []byte) bool {
-	hosts := 0
-	for lines := 0; len(head) > 0; lines++ {
-		line, rest, found := bytes.Cut(head, []byte("\r\n"))
-		if !found || lines > mostLines || bytes.IndexFunc(line, isControl) >= 0 {
-			return false
-		}
-		head = rest
-		if lines == 0 {
-			continue // the request line, of which isCertain leaves one form
-		}
-		name, _, found := bytes.Cut(line, []byte(":"))
-		if !found || len(name) == 0 || bytes.IndexFunc(name, isOddInName) >= 0 {
-			return false
-		}
-		if len(name) == len("host") && strings.EqualFold(string(name), "host") {
-			hosts++
+	for rest != "" {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		if !h.add(line) {
+			return nil, 0, false
 		}
 	}
-	return hosts == 1
+	return &h.request, size, h.request.Host != ""
 }
 
-func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+// begin takes the request line, of which one form is taken.
+func (h *headReader) begin(line string) bool {
+	clear(h.request.Header)
+	h.lines, h.request.Host = 0, ""
+	uri, isGet := strings.CutPrefix(line, "GET ")
+	uri, isHTTP := strings.CutSuffix(uri, " HTTP/1.1")
+	h.request.RequestURI, h.url.Path = uri, uri
+	return isGet && isHTTP && strings.HasPrefix(uri, "/") && isAll(uri, isPlainInPath)
+}
 
-func isOddInName(c rune) bool { return !isAlphanumeric(c) && c != '-' && c != '_' }
+// add takes a header line that is written as RFC 9112 wants it: of characters that can be seen, the
+// name made of what names are made of, and not the continuation of another.
+func (h *headReader) add(line string) bool {
+	name, value, found := strings.Cut(line, ":")
+	if !found || name == "" || h.lines == mostLines || !isAll(name, isPlainInName) || !isAll(value, isVisible) {
+		return false
+	}
+	name, value = canonical(name), textproto.TrimString(value)
+	switch name {
+	case "Host":
+		isFirst := h.request.Host == ""
+		h.request.Host = value
+		return isFirst && value != "" && isAll(value, isPlainInHost)
+	case "Content-Length", "Transfer-Encoding", "Trailer", "Expect":
+		return false
+	}
+	h.keep(name, value)
+	return true
+}
 
-func isOddInHost(c rune) bool { return !isAlphanumeric(c) && !strings.ContainsRune("-._:[]", c) }
+func (h *headReader) keep(name, value string) {
+	if list := h.request.Header[name]; list != nil {
+		h.request.Header[name] = append(list, value)
+		return
+	}
+	h.values[h.lines] = value
+	h.lines++
+	h.request.Header[name] = h.values[h.lines-1 : h.lines : h.lines]
+}
 
-func isAlphanumeric(c rune) bool {
+// canonical is how net/http writes a name. Those of every handshake, spelled as in RFC 6455, need no
+// memory.
+func canonical(name string) string {
+	switch name {
+	case "Sec-WebSocket-Key":
+		return "Sec-Websocket-Key"
+	case "Sec-WebSocket-Version":
+		return "Sec-Websocket-Version"
+	case "Sec-WebSocket-Extensions":
+		return "Sec-Websocket-Extensions"
+	case "Sec-WebSocket-Protocol":
+		return "Sec-Websocket-Protocol"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
+}
+
+func isAll(s string, is func(byte) bool) bool {
+	for i := range len(s) {
+		if !is(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isVisible(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
+
+func isPlainInName(c byte) bool { return isAlphanumeric(c) || c == '-' || c == '_' }
+
+func isPlainInPath(c byte) bool { return isPlainInName(c) || c == '/' || c == '.' }
+
+func isPlainInHost(c byte) bool { return isPlainInName(c) || strings.IndexByte(".:[]", c) >= 0 }
+
+func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
-
-// isCertain tells whether net/http would bring r to its handler as it is.
-func isCertain(r *http.Request) bool {
-	return r.Method == http.MethodGet && r.Proto == "HTTP/1.1" && strings.HasPrefix(r.RequestURI, "/") &&
-		r.Host != "" && strings.IndexFunc(r.Host, isOddInHost) < 0 &&
-		r.ContentLength == 0 && len(r.Trailer) == 0 && r.Header["Expect"] == nil
 }

@@ -209,15 +209,14 @@ func isBrokenOff(err error) bool {
 
 // seat hears a connection that has come, or has it wait until it says something.
 func (r *reception) seat(fd int, addr netip.AddrPort) net.Conn {
+	n, err := recv(fd, r.buf[:])
+	if err != unix.EAGAIN {
+		return r.decide(fd, addr, n, err)
+	}
 	leave, ok := r.rules.Enter(addr.Addr())
 	if !ok {
 		_ = unix.Close(fd)
 		return nil
-	}
-	n, err := recv(fd, r.buf[:])
-	if !errors.Is(err, unix.EAGAIN) {
-		leave()
-		return r.decide(fd, addr, n, err)
 	}
 	if err := r.watch(fd); err != nil {
 		leave()

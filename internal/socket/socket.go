@@ -132,7 +132,7 @@ type Reception struct {
 	// connection is closed if there is none.
 	Enter func(netip.Addr) (leave func(), ok bool)
 	// Admit tells who asks for a WebSocket; ok is false if net/http is to answer the request, whatever
-	// the answer will be.
+	// the answer will be. The request is good for the call.
 	Admit func(*http.Request) (peer Peer, ok bool)
 	// Patience is how long a connection may say nothing.
 	Patience time.Duration

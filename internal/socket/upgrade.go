@@ -123,13 +123,19 @@ func checkHandshake(r *http.Request) (accept string, bad *HandshakeError) {
 		// A body would be read as frames.
 		return no(http.StatusBadRequest, "a handshake has no body")
 	}
-	sum := sha1.Sum([]byte(strings.TrimSpace(key[0]) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	var salted [64]byte
+	sum := sha1.Sum(append(append(salted[:0], strings.TrimSpace(key[0])...), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
 	return base64.StdEncoding.EncodeToString(sum[:]), nil
 }
 
 func isKey(key string) bool {
-	nonce, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key))
-	return err == nil && len(nonce) == 16
+	key = strings.TrimSpace(key)
+	var nonce [18]byte // of which two would be padding
+	if len(key) != base64.StdEncoding.EncodedLen(16) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(nonce[:], []byte(key))
+	return err == nil && n == 16
 }
 
 // hasToken looks for token in the comma separated lists of a header.
@@ -155,12 +161,13 @@ func agree(subprotocols []string, r *http.Request) string {
 }
 
 func handshakeAnswer(accept, subprotocol string) []byte {
-	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: " + accept + "\r\n"
+	answer := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: "...)
+	answer = append(append(answer, accept...), "\r\n"...)
 	if subprotocol != "" {
-		answer += "Sec-WebSocket-Protocol: " + subprotocol + "\r\n"
+		answer = append(append(append(answer, "Sec-WebSocket-Protocol: "...), subprotocol...), "\r\n"...)
 	}
-	return []byte(answer + "\r\n")
+	return append(answer, "\r\n"...)
 }
 
 func answerHandshake(nc net.Conn, answer []byte) error {

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Errors of Verify. They say nothing of the token's content.
@@ -79,9 +79,7 @@ type Claims struct {
 
 // Signer mints and verifies. It is immutable and safe for concurrent use.
 type Signer struct {
-	macs         *sync.Pool // of hash.Hash, under the secret
-	keys         jwt.VerificationKeySet
-	parser       *jwt.Parser
+	secrets      []*sync.Pool // of hash.Hash, under the secret and the one before it
 	installation string
 	life         time.Duration
 }
@@ -94,16 +92,16 @@ func New(c Config) (*Signer, error) {
 	if c.Life == 0 {
 		c.Life = defaultLife
 	}
-	secret := []byte(c.Secret)
-	s := &Signer{installation: c.Installation, life: c.Life}
-	s.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
-	s.keys.Keys = append(s.keys.Keys, secret)
+	s := &Signer{installation: c.Installation, life: c.Life, secrets: []*sync.Pool{macs(c.Secret)}}
 	if len(c.Previous) > 0 {
-		s.keys.Keys = append(s.keys.Keys, []byte(c.Previous))
+		s.secrets = append(s.secrets, macs(c.Previous))
 	}
-	s.parser = jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
 	return s, nil
+}
+
+// macs keeps hashes whose secret is prepared: that is the larger part of signing so little.
+func macs(secret Secret) *sync.Pool {
+	return &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
 }
 
 // Format hides the secrets from every verb of fmt.
@@ -134,32 +132,38 @@ func (s *Signer) Mint(c Claims) (token string, expires time.Time, err error) {
 	return s.sign(body), expires, nil
 }
 
-// header is the same for all tokens: the algorithm is pinned.
-var header = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"` + headerType + `"}`))
+// header is the same for all tokens, to the letter, and so no token chooses how it is verified.
+var header = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"`+headerType+`"}`)) + "."
 
-// sign writes a token as RFC 7515, section 7.1, has it. Every connection is given one: the library
-// would make its header and prepare the secret each time.
+// signatureLen is that of a signature as it is written.
+const signatureLen = (sha256.Size*8 + 5) / 6
+
+// sign writes a token as RFC 7515, section 7.1, has it.
 func (s *Signer) sign(body []byte) string {
-	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(body))+base64.RawURLEncoding.EncodedLen(sha256.Size)+2)
-	token = append(append(token, header...), '.')
-	token = base64.RawURLEncoding.AppendEncode(token, body)
-	mac := s.macs.Get().(hash.Hash)
-	defer s.macs.Put(mac)
+	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(body))+1+signatureLen)
+	token = base64.RawURLEncoding.AppendEncode(append(token, header...), body)
+	return string(appendSignature(append(token, '.'), token, s.secrets[0]))
+}
+
+// appendSignature writes the signature of text under a secret behind to.
+func appendSignature(to, text []byte, macs *sync.Pool) []byte {
+	mac := macs.Get().(hash.Hash)
+	defer macs.Put(mac)
 	mac.Reset()
-	_, _ = mac.Write(token) // never fails
+	_, _ = mac.Write(text) // never fails
 	var sum [sha256.Size]byte
-	return string(base64.RawURLEncoding.AppendEncode(append(token, '.'), mac.Sum(sum[:0])))
+	return base64.RawURLEncoding.AppendEncode(to, mac.Sum(sum[:0]))
 }
 
 // Verify returns what token says, ErrExpired or ErrInvalid. A token older than the present life has
 // expired whatever it says of itself.
 func (s *Signer) Verify(token string) (Claims, error) {
-	if len(token) > maxToken {
+	body, ok := s.open(token)
+	if !ok {
 		return Claims{}, ErrInvalid
 	}
-	var p payload
-	t, err := s.parser.ParseWithClaims(token, &p, s.keysFor)
-	if err != nil || !t.Valid || p.Issuer != issuer || p.Audience != s.installation {
+	p, err := readPayload(body)
+	if err != nil || p.Issuer != issuer || p.Audience != s.installation {
 		return Claims{}, ErrInvalid
 	}
 	c, ok := p.claims()
@@ -173,12 +177,21 @@ func (s *Signer) Verify(token string) (Claims, error) {
 	return c, nil
 }
 
-// keysFor looks at the header before the signature is looked at. A critical extension is one that
-// must be understood, and none is: RFC 7515, section 4.1.11.
-func (s *Signer) keysFor(t *jwt.Token) (any, error) {
-	_, critical := t.Header["crit"]
-	if t.Header["typ"] != headerType || critical {
-		return nil, ErrInvalid
+// open returns what was signed. Nothing of a token is read before its signature has proved it to be
+// one that sign has written: another header, or the same signature spelled in another way, is none.
+func (s *Signer) open(token string) (body []byte, ok bool) {
+	if len(token) > maxToken || len(token) < len(header)+1+signatureLen || !strings.HasPrefix(token, header) {
+		return nil, false
 	}
-	return s.keys, nil
+	text, signature := []byte(token[:len(token)-signatureLen-1]), []byte(token[len(token)-signatureLen-1:])
+	if !slices.ContainsFunc(s.secrets, func(macs *sync.Pool) bool { return isSignature(signature, text, macs) }) {
+		return nil, false
+	}
+	body, err := base64.RawURLEncoding.Strict().DecodeString(string(text[len(header):]))
+	return body, err == nil
+}
+
+func isSignature(dotted, text []byte, macs *sync.Pool) bool {
+	var want [1 + signatureLen]byte
+	return hmac.Equal(dotted, appendSignature(append(want[:0], '.'), text, macs))
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -291,6 +292,105 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("an error that nobody knows: %v", err)
 		}
 	})
+}
+
+// libraryClaims is a payload as the JWT library wants it. It is told not to judge claims.
+type libraryClaims struct{ payload }
+
+func (*libraryClaims) GetExpirationTime() (*jwt.NumericDate, error) { return nil, nil }
+func (*libraryClaims) GetIssuedAt() (*jwt.NumericDate, error)       { return nil, nil }
+func (*libraryClaims) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
+func (*libraryClaims) GetIssuer() (string, error)                   { return "", nil }
+func (*libraryClaims) GetSubject() (string, error)                  { return "", nil }
+func (*libraryClaims) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
+
+// libraryAccepts tells whether the JWT library takes token for one of ours, and what it says.
+func libraryAccepts(token string, secrets ...[]byte) (c Claims, ok bool) {
+	var p libraryClaims
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
+	_, err := parser.ParseWithClaims(token, &p, func(t *jwt.Token) (any, error) {
+		if _, critical := t.Header["crit"]; t.Header["typ"] != "fleetline+jwt" || critical {
+			return nil, ErrInvalid
+		}
+		var keys jwt.VerificationKeySet
+		for _, k := range secrets {
+			keys.Keys = append(keys.Keys, k)
+		}
+		return keys, nil
+	})
+	if err != nil || p.Issuer != issuer || p.Audience != "abcdefgh" {
+		return Claims{}, false
+	}
+	return p.claims()
+}
+
+// FuzzTheLibraryTakesWhatWeTake signs whatever it is given behind any header. The library must take
+// what is taken, and see the same in it; what begins with our header they judge alike.
+func FuzzTheLibraryTakesWhatWeTake(f *testing.F) {
+	ours := []byte(`{"alg":"HS256","typ":"fleetline+jwt"}`)
+	now := time.Now().Unix()
+	body := fmt.Appendf(nil, `{"iss":"fleetline","aud":"abcdefgh","sub":"m","account":"a","key":"%s","iat":%d,"exp":%d}`,
+		base64.RawURLEncoding.EncodeToString(make([]byte, 32)), now, now+1<<20)
+	f.Add(ours, body, "", false)
+	f.Add(ours, body, "", true)
+	f.Add(ours, body, "\n", false)
+	f.Add(ours, body, ".", false)
+	f.Add(ours, append(slices.Clone(body), '{'), "", false)
+	f.Add([]byte(`{"typ":"fleetline+jwt","alg":"HS256"}`), body, "", false)
+	f.Add([]byte(`{"alg":"none","typ":"fleetline+jwt"}`), body, "", false)
+	f.Add([]byte(`{"alg":"HS256","typ":"fleetline+jwt","crit":["b64"]}`), body, "", false)
+	s := newSigner(f, Config{Previous: older, Life: 1 << 20 * time.Second})
+	f.Fuzz(func(t *testing.T, header, body []byte, behind string, isOlder bool) {
+		key := []byte(secret)
+		if isOlder {
+			key = []byte(older)
+		}
+		text := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(body)
+		sig, err := jwt.SigningMethodHS256.Sign(text, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := text + "." + base64.RawURLEncoding.EncodeToString(sig) + behind
+		got, err := s.Verify(token)
+		want, ok := libraryAccepts(token, []byte(secret), []byte(older))
+		switch {
+		case err == nil && (!ok || got != want):
+			t.Errorf("%q is accepted as %+v; the library says %+v, %v", token, got, want, ok)
+		case err == ErrInvalid && ok && behind == "" && string(header) == string(ours) && len(token) <= maxToken && !want.IssuedAt.After(time.Now()):
+			t.Errorf("%q is refused; the library says %+v", token, want)
+		}
+	})
+}
+
+// FuzzAPayloadReadQuicklyIsThatOfJSON holds the quick reading to encoding/json.
+func FuzzAPayloadReadQuicklyIsThatOfJSON(f *testing.F) {
+	body, err := json.Marshal(&payload{Issuer: issuer, Audience: "abcdefgh", Subject: "m", Account: "a<b", Key: "AA_-", Issued: 1, Expires: 2})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(body))
+	for _, change := range []string{`\u006d`, `\"`, "\x00", "\x7f", "\xff", "é", `","sub":"n`, ""} {
+		f.Add(strings.Replace(string(body), `"m"`, `"`+change+`"`, 1))
+	}
+	for _, change := range []string{"", "0", "01", "-1", "1e3", "1.0", "9223372036854775807", "9223372036854775808", "1,\"exp\":3"} {
+		f.Add(strings.Replace(string(body), `:2}`, ":"+change+"}", 1))
+	}
+	f.Add(string(body) + " ")
+	f.Fuzz(func(t *testing.T, body string) {
+		got, ok := quickPayload(body)
+		var want payload
+		if err := json.Unmarshal([]byte(body), &want); ok && (err != nil || got != want) {
+			t.Errorf("%q is read as %+v; as JSON it is %+v, %v", body, got, want, err)
+		}
+	})
+}
+
+func TestATokenThatWeMintIsReadQuickly(t *testing.T) {
+	s := newSigner(t, Config{})
+	body, ok := s.open(mint(t, s))
+	if _, quick := quickPayload(string(body)); !ok || !quick {
+		t.Errorf("%q is left to encoding/json", body)
+	}
 }
 
 // FuzzPayload signs whatever it is given: what is accepted must make sense.
