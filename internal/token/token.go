@@ -162,8 +162,8 @@ func (s *Signer) Verify(token string) (Claims, error) {
 	if !ok {
 		return Claims{}, ErrInvalid
 	}
-	p, err := readPayload(body)
-	if err != nil || p.Issuer != issuer || p.Audience != s.installation {
+	var p payload
+	if err := json.Unmarshal(body, &p); err != nil || p.Issuer != issuer || p.Audience != s.installation {
 		return Claims{}, ErrInvalid
 	}
 	c, ok := p.claims()
