@@ -168,7 +168,7 @@ func (e *Events) take() []api.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := e.queue
-	e.queue = make([]api.Event, 0, len(all)) // as many may come again
+	e.queue = nil
 	if e.missing > 0 {
 		all = append(all, api.Event{Type: api.EventsLost, Time: time.Now().UTC(), Node: e.node, Lost: e.missing})
 		e.missing = 0
