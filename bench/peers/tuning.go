@@ -48,10 +48,10 @@ type alone struct {
 
 func libraries() []alone {
 	const (
-		fresh = "page faults of the library's own: a connection is 17 KB of new pages, which a virtual host charges dearly; " +
-			"a server that only accepts, reads and answers is 1.3x to 2.7x worse, by when the collector runs"
-		entering = "a loop of net.Conn.Write without any library is 1.3x to 1.4x worse: the way into the kernel, and the " +
-			"runtime's watch over who is there, cost half as much again as the write"
+		fresh = "page faults of the library's own: each connection is many new pages, which a virtual host charges dearly, " +
+			"and a server that only accepts, reads and answers has them, too"
+		entering = "a loop of net.Conn.Write without any library is as slow: beside the write there is the way into the " +
+			"kernel, and the runtime's watch over who is there"
 	)
 	return []alone{
 		{"coder", connects, 2, fresh},
