@@ -14,6 +14,9 @@ func fanout(ctx context.Context, r *run) error {
 	if err := r.fill(ctx); err != nil {
 		return err
 	}
+	if err := r.glanceOnly(ctx); err != nil {
+		return err
+	}
 	modes := []mode{liveOnly, stored}
 	if r.gateway == nil {
 		modes = modes[:1]
@@ -44,7 +47,7 @@ const (
 
 // oneByOne publishes the next message when the last one has reached everybody.
 func (r *run) oneByOne(ctx context.Context, m mode, size int) error {
-	if err := r.watch(ctx, order{Calm: true}, r.config.Machines); err != nil {
+	if err := r.watch(ctx, order{}, r.config.Machines); err != nil {
 		return err
 	}
 	var took histogram
@@ -116,7 +119,7 @@ type saturation struct {
 
 // saturate measures the rate while messages are always on their way.
 func (r *run) saturate(ctx context.Context, m mode, size, outstanding int) error {
-	if err := r.watch(ctx, order{Calm: true}, r.config.Machines); err != nil {
+	if err := r.watch(ctx, order{}, r.config.Machines); err != nil {
 		return err
 	}
 	s := &saturation{r: r, m: m, size: size, outstanding: int64(outstanding)}

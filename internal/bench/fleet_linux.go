@@ -76,6 +76,15 @@ func (r *run) calm(ctx context.Context) error {
 	return r.rest(ctx, noted)
 }
 
+// glanceOnly has the machines look now and then for what has come.
+func (r *run) glanceOnly(ctx context.Context) error {
+	if _, err := r.crew.order(ctx, order{Do: doRest}); err != nil {
+		return err
+	}
+	r.note("the machines read every %s, so that waking them is not charged to the server", glances)
+	return nil
+}
+
 // rest waits for what goes on in a gateway after machines have come, which nothing tells.
 func (r *run) rest(ctx context.Context, usual time.Duration) error {
 	return pause(ctx, cmp.Or(r.config.Rest, usual))

@@ -17,10 +17,9 @@ func heartbeat(ctx context.Context, r *run) error {
 	if err := r.fill(ctx); err != nil {
 		return err
 	}
-	if _, err := r.crew.order(ctx, order{Do: doRest}); err != nil {
+	if err := r.glanceOnly(ctx); err != nil {
 		return err
 	}
-	r.note("the machines read every %s, so that waking them is not charged to the server", glances)
 	// Within a heartbeat everybody has had the first ping.
 	if err := pause(ctx, busyHeartbeat+busyHeartbeat/2); err != nil {
 		return err

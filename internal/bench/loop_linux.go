@@ -18,6 +18,7 @@ type loop struct {
 	fd     int
 	wakeFD int
 	armed  bool // a wait has a deadline
+	more   bool // a glance has not seen all
 	events [512]unix.EpollEvent
 }
 
@@ -57,7 +58,8 @@ func (l *loop) close() error {
 const glances = 2 * time.Millisecond
 
 // rest has the loop look now and then instead of being woken. Waking a process of this host is work
-// of whoever sends to it: a server would be charged for what its machines elsewhere do themselves.
+// of whoever sends to it: a server would be charged for what its machines elsewhere do themselves, and
+// the more, the less it sends at a time.
 func (l *loop) rest() error {
 	if l.file == nil {
 		return nil
@@ -72,11 +74,14 @@ func (l *loop) rest() error {
 }
 
 func (l *loop) glance() ([]unix.EpollEvent, error) {
-	sleepUntil(now() + int64(glances))
+	if !l.more {
+		rest(glances)
+	}
 	n, err := unix.EpollWait(l.fd, l.events[:], 0)
 	if err == unix.EINTR {
 		err = nil
 	}
+	l.more = n == len(l.events)
 	return l.events[:max(n, 0)], err
 }
 

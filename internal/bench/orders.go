@@ -37,9 +37,6 @@ type order struct {
 	Connect *connecting `json:"connect,omitempty"`
 	// Timed has doWatch take the time from the publisher's stamp in each message to its arrival.
 	Timed bool `json:"timed,omitempty"`
-	// Calm has doWatch look for what has come once a millisecond. A worker that the kernel wakes for
-	// each frame costs the server more than the frame does, and nobody's machines are that close.
-	Calm bool `json:"calm,omitempty"`
 }
 
 // enlistment is what machines need to know to connect.

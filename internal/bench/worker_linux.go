@@ -32,7 +32,6 @@ type worker struct {
 	turns     int64
 	listeners int64
 	timed     bool
-	calm      bool
 	delivery  histogram
 	pongs     int64
 
@@ -91,9 +90,6 @@ func newWorker(out io.Writer) *worker {
 	return &worker{out: bufio.NewWriter(out), buf: make([]byte, readSize), attempt: &attempt{}, ended: map[string]int{}}
 }
 
-// calmly is how long a calm worker rests.
-const calmly = time.Millisecond
-
 func (w *worker) run() error {
 	for {
 		var until time.Time
@@ -118,9 +114,6 @@ func (w *worker) run() error {
 		}
 		if err := w.out.Flush(); err != nil {
 			return nil // the run has gone
-		}
-		if w.calm && len(events) > 0 {
-			rest(calmly)
 		}
 	}
 }
@@ -255,7 +248,7 @@ func (w *worker) watch(o order) {
 		}
 	}
 	w.counted, w.turns, w.turnAt = 0, 0, w.listeners
-	w.pongs, w.timed, w.calm, w.delivery = 0, o.Timed, o.Calm, histogram{}
+	w.pongs, w.timed, w.delivery = 0, o.Timed, histogram{}
 }
 
 func (w *worker) count(id int) answer {
