@@ -20,7 +20,7 @@ const module = "github.com/fleetline/fleetline"
 // storeys says how high each room lies. A room imports only rooms of storeys below its own, never a
 // neighbour. The empty name is the root package, the SDK.
 var storeys = map[string]int{
-	"wire": 0, "api": 0, "internal/hashed": 0,
+	"wire": 0, "api": 0, "internal/hashed": 0, "internal/ring": 0,
 	"internal/socket": 1, "internal/directory": 1, "internal/token": 1, "internal/limit": 1,
 	"internal/session": 2, "internal/broker": 2, "": 2,
 	"internal/gateway": 3, "internal/admin": 3, "internal/bench": 3, "internal/terminal": 3,

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/ring"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +21,7 @@ type worker struct {
 	orders <-chan order
 	out    *bufio.Writer
 	buf    []byte // what is being read, of any machine
+	sips   sips
 
 	server   destination
 	machines []*machine
@@ -66,7 +68,8 @@ func Work(in io.Reader, out io.Writer) error {
 	orders := make(chan order, 1)
 	w := newWorker(out)
 	w.loop, w.orders = l, orders
-	go func() { // ends with its input
+	w.sips.ring, _ = ring.New() // without it machines read one by one
+	go func() {                 // ends with its input
 		defer l.wake()
 		defer close(orders)
 		lines := json.NewDecoder(in)
@@ -82,6 +85,9 @@ func Work(in io.Reader, out io.Writer) error {
 	err = w.run()
 	for _, m := range w.machines {
 		w.drop(m)
+	}
+	if w.sips.ring != nil {
+		w.sips.ring.Close()
 	}
 	return errors.Join(err, l.close())
 }
@@ -102,13 +108,19 @@ func (w *worker) run() error {
 		}
 		for _, e := range events {
 			if e.Pad == wakeSlot {
+				w.sipAll() // before machines are dropped
 				if ended, err := w.obey(); ended || err != nil {
 					return err
 				}
 				continue
 			}
-			w.happened(w.machines[e.Pad], e.Events)
+			if m := w.machines[e.Pad]; canSip(m, e.Events) {
+				w.sip(m)
+			} else {
+				w.happened(m, e.Events)
+			}
 		}
+		w.sipAll()
 		if w.attempt.id != 0 {
 			w.connectOn()
 		}

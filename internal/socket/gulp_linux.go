@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/ring"
 	"github.com/fleetline/fleetline/internal/socket/frame"
 	"golang.org/x/sys/unix"
 )
@@ -19,24 +20,23 @@ const (
 // gulp is a ring that reads from many connections in one call, each into its own part of a buffer. It
 // is a loop's.
 type gulp struct {
-	*ring
-	from [ringShots]line
-	buf  [ringShots][gulpSize]byte
+	*ring.Ring
+	buf [ring.Size][gulpSize]byte
 }
 
 // newGulp returns nil where there is no io_uring.
 func newGulp() *gulp {
-	r, err := newRing()
+	r, err := ring.New()
 	if err != nil {
 		return nil
 	}
-	return &gulp{ring: r}
+	return &gulp{Ring: r}
 }
 
 // readAll reads from all that have something, a ringful at a time.
 func (lp *loop) readAll(readable []line, now time.Time) {
 	for len(readable) > 0 {
-		n := min(len(readable), ringShots)
+		n := min(len(readable), ring.Size)
 		if lp.gulp == nil || n < fewestTogether {
 			for _, l := range readable[:n] {
 				l.read(&lp.parser, lp.buf[:], now)
@@ -51,13 +51,13 @@ func (lp *loop) readAll(readable []line, now time.Time) {
 func (lp *loop) readTogether(readable []line, now time.Time) {
 	g := lp.gulp
 	for i, l := range readable {
-		g.load(ringOpRecv, int(l.rec.fd), g.buf[i][:], recvFlags)
+		g.Load(ring.Recv, int(l.rec.fd), g.buf[i][:])
 	}
-	if err := g.fire(); err != nil {
+	if err := g.Fire(); err != nil {
 		lp.giveUp(g, err)
 	}
 	for i, l := range readable {
-		lp.swallow(l, g.buf[i][:], g.results[i], now)
+		lp.swallow(l, g.buf[i][:], g.Result(i), now)
 	}
 }
 
@@ -65,9 +65,9 @@ func (lp *loop) readTogether(readable []line, now time.Time) {
 // again only with the next call.
 func (lp *loop) swallow(l line, part []byte, result int32, now time.Time) {
 	switch {
-	case result == notBegun:
+	case result == ring.NotBegun:
 		l.read(&lp.parser, lp.buf[:], now)
-	case result == notCertain:
+	case result == ring.NotCertain:
 		l.finish(Closure{Code: frame.CodeAbnormal, Local: true}) // what it sent may be lost
 	case result < 0:
 		l.received(&lp.parser, nil, unix.Errno(-result), now)
@@ -81,7 +81,7 @@ func (lp *loop) swallow(l line, part []byte, result int32, now time.Time) {
 
 // giveUp goes on without a ring that misbehaved. Its memory is kept: the kernel may not be done.
 func (lp *loop) giveUp(g *gulp, err error) {
-	g.close()
+	g.Close()
 	lp.gulp, lp.spoilt = nil, g
 	lp.engine.cfg.Logger.Warn("io_uring has failed: from now on sockets are read one by one", slog.Any("error", err))
 }

@@ -60,7 +60,7 @@ func (lp *loop) run() {
 func (lp *loop) close() {
 	lp.nest.close()
 	if lp.gulp != nil {
-		lp.gulp.close()
+		lp.gulp.Close()
 	}
 }
 

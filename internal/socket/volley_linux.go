@@ -4,13 +4,14 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/fleetline/fleetline/internal/ring"
 	"golang.org/x/sys/unix"
 )
 
 // volley is a ring with the connections that its writes are for.
 type volley struct {
-	*ring
-	aims [ringShots]aim
+	*ring.Ring
+	aims [ring.Size]aim
 }
 
 // aim is a connection that is locked until the result of its write is known: only the lock keeps the
@@ -46,7 +47,7 @@ func (v *volley) aimAt(e *Epoll, shots []Shot) int {
 	for i := range shots {
 		s := &shots[i]
 		// What is not short is begun by what those before it have left of the budget.
-		if v.loaded == ringShots || s.ID.Slot() >= portableSlots || !s.Burst.IsShort() {
+		if v.Loaded() == ring.Size || s.ID.Slot() >= portableSlots || !s.Burst.IsShort() {
 			return i
 		}
 		s.Taken = 0
@@ -61,19 +62,19 @@ func (v *volley) aimAt(e *Epoll, shots []Shot) int {
 			l.rec.mu.Unlock()
 			continue
 		}
-		v.aims[v.loaded] = aim{l, s}
-		v.load(ringOpSend, int(l.rec.fd), s.Burst.joined, sendFlags)
+		v.aims[v.Loaded()] = aim{l, s}
+		v.Load(ring.Send, int(l.rec.fd), s.Burst.joined)
 	}
 	return len(shots)
 }
 
 // send makes the writes that are loaded, and unlocks their connections.
 func (v *volley) send() error {
-	aims := v.aims[:v.loaded]
+	aims := v.aims[:v.Loaded()]
 	defer clear(aims)
-	err := v.fire()
+	err := v.Fire()
 	for i, a := range aims {
-		a.shot.Taken = a.sentLocked(a.shot.Burst.Frames, a.landedLocked(v.results[i]))
+		a.shot.Taken = a.sentLocked(a.shot.Burst.Frames, a.landedLocked(v.Result(i)))
 		a.rec.mu.Unlock()
 	}
 	return err
@@ -87,8 +88,8 @@ func (a aim) landedLocked(result int32) int {
 		return a.wroteLocked(int(result), size, nil)
 	case result == -int32(unix.EAGAIN):
 		return a.wroteLocked(0, size, unix.EAGAIN)
-	case result == notCertain:
-		return a.wroteLocked(0, size, errRingLost) // nothing can follow what may be half a frame
+	case result == ring.NotCertain:
+		return a.wroteLocked(0, size, ring.ErrLost) // nothing can follow what may be half a frame
 	}
 	// Nothing was written. Whatever the ring minds, the plain call has the last word.
 	return a.writeLocked(a.shot.Burst.joined)
@@ -102,19 +103,19 @@ type volleys struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	idle   []*volley
-	spoilt [][]byte // kept, because the kernel may not be done with them
+	spoilt []*volley // kept, because the kernel may not be done with them
 	over   bool
 }
 
 // open makes n rings, or none if the system does not give them.
 func (vs *volleys) open(n int) {
 	for range n {
-		r, err := newRing()
+		r, err := ring.New()
 		if err != nil {
 			vs.log.Debug("no io_uring: frames are written one by one", slog.Any("error", err))
 			return
 		}
-		vs.idle = append(vs.idle, &volley{ring: r})
+		vs.idle = append(vs.idle, &volley{Ring: r})
 	}
 }
 
@@ -137,7 +138,7 @@ func (vs *volleys) put(v *volley) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	if vs.over {
-		v.close()
+		v.Close()
 		return
 	}
 	vs.idle = append(vs.idle, v)
@@ -148,10 +149,10 @@ func (vs *volleys) check(v *volley, err error) *volley {
 	if err == nil {
 		return v
 	}
-	v.close()
+	v.Close()
 	vs.mu.Lock()
 	first := len(vs.spoilt) == 0
-	vs.spoilt = append(vs.spoilt, v.parts[:]...)
+	vs.spoilt = append(vs.spoilt, v)
 	vs.mu.Unlock()
 	vs.close()
 	if first {
@@ -166,7 +167,7 @@ func (vs *volleys) close() {
 	defer vs.mu.Unlock()
 	vs.over = true
 	for _, v := range vs.idle {
-		v.close()
+		v.Close()
 	}
 	vs.idle = nil
 }

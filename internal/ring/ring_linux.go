@@ -1,4 +1,4 @@
-package socket
+package ring
 
 import (
 	"errors"
@@ -11,15 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ringShots is how many transfers one system call makes at most. Who is written to is locked
-// meanwhile, and more would save next to nothing.
-const ringShots = 64
+// Size is how many transfers one system call makes at most: more would save next to nothing.
+const Size = 64
 
-// ring has the kernel write to many sockets in one call, or read from them, through io_uring. Every
-// transfer says that it does not wait, so the kernel makes it inside the call: what a socket does not
-// take or have ends with EAGAIN, and is neither queued nor handed to a worker. A ring is one goroutine's
-// at a time, on whatever thread.
-type ring struct {
+// Op is a kind of transfer.
+type Op uint8
+
+const (
+	Send Op = 26
+	Recv Op = 27
+)
+
+// Ring makes transfers. Every one says that it does not wait, so the kernel makes it inside the call:
+// what a socket does not take or have ends with EAGAIN, and is neither queued nor handed to a worker. A
+// ring is one goroutine's at a time, on whatever thread.
+type Ring struct {
 	// Fixed after construction.
 	fd             int
 	memory         []byte // shared with the kernel: both queues
@@ -33,47 +39,48 @@ type ring struct {
 	loaded int
 	// parts keeps alive what the kernel has only the addresses of, and on the heap, where nothing moves.
 	// The kernel uses them inside the call and not later.
-	parts [ringShots][]byte
-	// results are how many bytes were transferred, or an error's number below zero.
-	results [ringShots]int32
+	parts   [Size][]byte
+	results [Size]int32
 	limit   [2]int64
-	wait    ringWait
+	wait    waitLimit
 }
 
 // The results of transfers that the kernel has not answered.
 const (
-	notBegun   = math.MinInt32     // it has not seen them
-	notCertain = math.MinInt32 + 1 // it may have made them
+	NotBegun   = math.MinInt32     // it has not seen them
+	NotCertain = math.MinInt32 + 1 // it may have made them
 )
 
-var errRingLost = errors.New("io_uring leaves transfers unanswered")
+// ErrLost is returned by Fire when the kernel does not answer.
+var ErrLost = errors.New("io_uring leaves transfers unanswered")
 
-func newRing() (*ring, error) {
-	var p ringParams
-	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, ringShots, uintptr(unsafe.Pointer(&p)), 0)
+// New returns an error where the system has no io_uring, or refuses it.
+func New() (*Ring, error) {
+	var p params
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, Size, uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("setting up io_uring: %w", errno)
 	}
-	r := &ring{fd: int(fd)}
-	if p.features&ringFeatures != ringFeatures {
-		r.close()
+	r := &Ring{fd: int(fd)}
+	if p.features&needed != needed {
+		r.Close()
 		return nil, fmt.Errorf("setting up io_uring: %w", errors.ErrUnsupported)
 	}
 	if err := r.share(&p); err != nil {
-		r.close()
+		r.Close()
 		return nil, fmt.Errorf("sharing memory with io_uring: %w", err)
 	}
 	return r, nil
 }
 
 // share maps the ring's memory.
-func (r *ring) share(p *ringParams) (err error) {
+func (r *Ring) share(p *params) (err error) {
 	size := max(p.sq.array+4*p.sqEntries, p.cq.cqes+cqeSize*p.cqEntries)
 	const prot, flags = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_SHARED | unix.MAP_POPULATE
 	if r.memory, err = unix.Mmap(r.fd, 0, int(size), prot, flags); err != nil {
 		return err
 	}
-	if r.calls, err = unix.Mmap(r.fd, ringOffSQEs, int(sqeSize*p.sqEntries), prot, flags); err != nil {
+	if r.calls, err = unix.Mmap(r.fd, offSQEs, int(sqeSize*p.sqEntries), prot, flags); err != nil {
 		return err
 	}
 	at := func(offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.memory[offset])) }
@@ -87,7 +94,8 @@ func (r *ring) share(p *ringParams) (err error) {
 	return nil
 }
 
-func (r *ring) close() {
+// Close gives the ring back. What was not fired is forgotten.
+func (r *Ring) Close() {
 	for _, shared := range [][]byte{r.memory, r.calls} {
 		if shared != nil {
 			_ = unix.Munmap(shared)
@@ -96,28 +104,34 @@ func (r *ring) close() {
 	_ = unix.Close(r.fd)
 }
 
-// load adds a transfer, of ringShots at most: op is ringOpSend or ringOpRecv, with the flags of that
-// call. part must not be empty.
-func (r *ring) load(op uint8, fd int, part []byte, flags uint32) {
+// Loaded is how many transfers wait for Fire.
+func (r *Ring) Loaded() int { return r.loaded }
+
+// flags say that no transfer waits.
+const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+
+// Load adds a transfer, of Size at most. part must not be empty.
+func (r *Ring) Load(op Op, fd int, part []byte) {
 	r.parts[r.loaded] = part
 	place := (atomic.LoadUint32(r.sqTail) + uint32(r.loaded)) % uint32(len(r.sqes))
 	r.sqes[place] = sqe{
-		op: op, fd: int32(fd), flags: flags,
+		op: uint8(op), fd: int32(fd), flags: flags,
 		addr: uint64(uintptr(unsafe.Pointer(&part[0]))), size: uint32(len(part)),
 		userData: uint64(r.loaded),
 	}
-	r.results[r.loaded] = notBegun
+	r.results[r.loaded] = NotBegun
 	r.loaded++
 }
 
-// fire makes the transfers, and fills the results. After an error the ring must not be used again.
-func (r *ring) fire() error {
+// Fire makes the transfers. After an error the ring must not be used again, and must be kept as long as
+// the kernel may not be done with it.
+func (r *Ring) Fire() error {
 	first := atomic.LoadUint32(r.sqTail)
 	atomic.StoreUint32(r.sqTail, first+uint32(r.loaded))
 	err := r.submit()
 	begun := int(atomic.LoadUint32(r.sqHead) - first)
 	for i := range begun {
-		r.results[i] = notCertain
+		r.results[i] = NotCertain
 	}
 	if err = errors.Join(err, r.collect(begun)); err != nil {
 		return err // and the parts stay alive with the ring
@@ -127,8 +141,12 @@ func (r *ring) fire() error {
 	return nil
 }
 
+// Result is how many bytes the transfer moved that was loaded as the i-th before the last Fire, or an
+// error's number below zero.
+func (r *Ring) Result(i int) int32 { return r.results[i] }
+
 // submit has the kernel see all that is loaded.
-func (r *ring) submit() error {
+func (r *Ring) submit() error {
 	for left := r.loaded; left > 0; {
 		n, err := r.enter(left, 0, 0, nil)
 		switch {
@@ -145,7 +163,7 @@ func (r *ring) submit() error {
 
 // collect takes as many answers as there were transfers. They are there: the kernel has made them all
 // inside the call. One that has not, against its word, is given a moment.
-func (r *ring) collect(begun int) error {
+func (r *Ring) collect(begun int) error {
 	const tries, patience = 10, 100 * time.Millisecond // signals end a wait early
 	for range tries {
 		begun -= r.reap()
@@ -154,17 +172,17 @@ func (r *ring) collect(begun int) error {
 		}
 		r.limit[1] = int64(patience)
 		r.wait.limit = uint64(uintptr(unsafe.Pointer(&r.limit)))
-		_, _ = r.enter(0, begun, ringGetEvents|ringExtArg, &r.wait)
+		_, _ = r.enter(0, begun, getEvents|extArg, &r.wait)
 	}
-	return errRingLost
+	return ErrLost
 }
 
 // reap takes the answers that are there, and returns how many.
-func (r *ring) reap() int {
+func (r *Ring) reap() int {
 	head, tail := atomic.LoadUint32(r.cqHead), atomic.LoadUint32(r.cqTail)
 	for at := head; at != tail; at++ {
 		answer := &r.cqes[at%uint32(len(r.cqes))]
-		r.results[answer.userData%ringShots] = answer.result
+		r.results[answer.userData%Size] = answer.result
 	}
 	atomic.StoreUint32(r.cqHead, tail)
 	return int(tail - head)
@@ -172,7 +190,7 @@ func (r *ring) reap() int {
 
 // enter is the system call. The runtime is told of it: it does not wait, but many transfers take long
 // enough to let another goroutine run.
-func (r *ring) enter(submit, await, flags int, wait *ringWait) (int, error) {
+func (r *Ring) enter(submit, await, flags int, wait *waitLimit) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(await), uintptr(flags),
 		uintptr(unsafe.Pointer(wait)), unsafe.Sizeof(*wait))
 	if errno != 0 {

@@ -1,12 +1,12 @@
-package socket
+package ring
 
 import "unsafe"
 
 // The types of this file are io_uring's interface (linux/io_uring.h). They are laid out alike on all
 // architectures.
 
-// ringParams is what the kernel tells of a ring that it has made.
-type ringParams struct {
+// params is what the kernel tells of a ring that it has made.
+type params struct {
 	sqEntries, cqEntries, flags, threadCPU, threadIdle uint32
 	features                                           uint32
 	_                                                  [4]uint32
@@ -47,21 +47,19 @@ type cqe struct {
 	_        uint32
 }
 
-// ringWait bounds a wait for answers.
-type ringWait struct {
+// waitLimit bounds a wait for answers.
+type waitLimit struct {
 	_     [2]uint64
 	limit uint64 // the address of two int64: seconds and nanoseconds
 }
 
 const (
-	ringOpSend    = 26
-	ringOpRecv    = 27
-	ringOffSQEs   = 0x1000_0000
-	ringGetEvents = 1 << 0
-	ringExtArg    = 1 << 3
-	// ringFeatures came by Linux 5.12: one memory for both queues, no answer is dropped, waits can be
+	offSQEs   = 0x1000_0000
+	getEvents = 1 << 0
+	extArg    = 1 << 3
+	// needed came by Linux 5.12: one memory for both queues, no answer is dropped, waits can be
 	// bounded, workers are threads of the process.
-	ringFeatures = 1<<0 | 1<<1 | 1<<8 | 1<<9
+	needed = 1<<0 | 1<<1 | 1<<8 | 1<<9
 
 	sqeSize = uint32(unsafe.Sizeof(sqe{}))
 	cqeSize = uint32(unsafe.Sizeof(cqe{}))
