@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -129,7 +130,7 @@ func (g *Gateway) open() (*server.Server, error) {
 	const tries = 20
 	var err error
 	for range tries {
-		g.config.Addr, g.config.AdminAddr = spareAddr(), spareAddr()
+		g.config.Addr, g.config.AdminAddr = spareAddr(g.t), spareAddr(g.t)
 		var s *server.Server
 		if s, err = server.Open(context.Background(), g.config); err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 			return s, err
@@ -139,10 +140,21 @@ func (g *Gateway) open() (*server.Server, error) {
 }
 
 // spareAddr is an address that the gateway finds free again after a stop: its port lies below those
-// that systems give to outgoing connections and to whoever asks for any.
-func spareAddr() string {
-	const lowest, highest = 20000, 32000
-	return fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
+// that systems give to outgoing connections and to whoever asks for any, and other tests are not given
+// it either, because each holds the UDP ports of the same numbers while it runs.
+func spareAddr(t testing.TB) string {
+	const lowest, highest, tries = 20000, 32000, 100
+	var err error
+	for range tries {
+		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
+		var held net.PacketConn
+		if held, err = net.ListenPacket("udp4", addr); err == nil {
+			t.Cleanup(func() { _ = held.Close() })
+			return addr
+		}
+	}
+	t.Fatalf("looking for a port: %v", err)
+	return ""
 }
 
 // waitReady returns when the gateway says that it is ready.

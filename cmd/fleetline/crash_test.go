@@ -77,12 +77,18 @@ func built(t testing.TB) string {
 }
 
 // spare is a port that nobody has, and that nobody is given while a gateway is started anew: it lies
-// below those of outgoing connections and of whoever asks for any.
+// below those of outgoing connections and of whoever asks for any, and each test holds the UDP ports of
+// the same numbers, as in fleetlinetest.
 func spare(t testing.TB) string {
 	const lowest, highest, tries = 20000, 32000, 100
 	var err error
 	for range tries {
 		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
+		var held net.PacketConn
+		if held, err = net.ListenPacket("udp4", "127.0.0.1:"+port); err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = held.Close() })
 		var l net.Listener
 		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			_ = l.Close()
