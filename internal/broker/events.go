@@ -237,7 +237,7 @@ func gather(all []api.Event) (batches []*batch) {
 	open := make(map[uint32]*batch)
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
-	for i, ev := range all {
+	for _, ev := range all {
 		line.Reset()
 		if err := enc.Encode(ev); err != nil {
 			continue // texts and numbers: it does not happen
@@ -246,9 +246,6 @@ func gather(all []api.Event) (batches []*batch) {
 		b := open[shard]
 		if b == nil || once != "" || len(b.body)+line.Len() > eventRecord {
 			b = &batch{shard: shard, once: once}
-			if once == "" {
-				b.body = make([]byte, 0, min(eventRecord, line.Len()*(1+(len(all)-i)/eventShards*5/4)))
-			}
 			batches = append(batches, b)
 			open[shard] = b
 			if once != "" {
