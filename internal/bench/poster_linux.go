@@ -41,9 +41,6 @@ type lane struct {
 // that time counts too.
 const maxUnanswered = 2000
 
-// longAgo is a time limit that has passed.
-var longAgo = time.Unix(1, 0)
-
 func newPoster(addr string) *poster {
 	return &poster{addr: addr, room: make(chan struct{}, maxUnanswered)}
 }
@@ -138,7 +135,7 @@ func (p *poster) answered(err error) {
 // not taken, and why one was not.
 func (p *poster) settle(ctx context.Context) (failed int64, reason error) {
 	p.limit(time.Now().Add(stepWithin))
-	cut := context.AfterFunc(ctx, func() { p.limit(longAgo) })
+	cut := context.AfterFunc(ctx, func() { p.limit(time.Unix(1, 0)) })
 	p.waiting.Wait()
 	if cut() {
 		p.limit(time.Time{})
@@ -152,7 +149,7 @@ func (p *poster) settle(ctx context.Context) (failed int64, reason error) {
 
 // close ends the lanes. Nobody may post any more.
 func (p *poster) close() {
-	p.limit(longAgo)
+	p.limit(time.Unix(1, 0))
 	p.readers.Wait()
 	for _, l := range p.all {
 		_ = l.Close()

@@ -14,9 +14,10 @@ import (
 // Size is how many transfers one system call makes at most: more would save next to nothing.
 const Size = 64
 
-// Op is a kind of transfer.
+// Op is a kind of transfer, by its number in linux/io_uring.h.
 type Op uint8
 
+// The kinds of transfer, which are the calls of their names.
 const (
 	Send Op = 26
 	Recv Op = 27

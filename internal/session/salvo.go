@@ -6,10 +6,10 @@ import "github.com/fleetline/fleetline/internal/socket"
 // wants one of them waiting.
 const salvoShots = 64
 
-// salvo hands a burst of frames to each of many sessions with one call of the engine. The sessions stay locked
-// from their choice until the engine has answered, as for any frame: who cuts one of them meanwhile
-// waits, and nothing comes after the cut. It waits for no lock while it holds others, so no two can
-// wait for each other. It is one goroutine's.
+// salvo hands a burst of frames to each of many sessions with one call of the engine. The sessions stay
+// locked from their choice until the engine has answered, as for any frame: who cuts one of them
+// meanwhile waits, and nothing comes after the cut. It waits for no lock while it holds others, so no
+// two can wait for each other. It is one goroutine's.
 type salvo struct {
 	engine socket.Engine
 	held   [salvoShots]locked
