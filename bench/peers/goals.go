@@ -60,7 +60,7 @@ func goals() []goal {
 		waking = "some fifteen goroutines wake each other between the publisher's request, the log, its tail and the answer, " +
 			"on two processors that the load uses, too; a live message, which needs no log, spares a third of it"
 		late = "server and load share two processors: a message waits behind whatever runs for a moment, the load's own " +
-			"workers first, which were late themselves by what is noted below"
+			"workers first, which were late themselves by what the table says"
 		storming = "all come at once, so it is the CPU of connecting everybody, at both ends, on two processors"
 		asking   = "questions are put together while one is on its way, so a directory that answers sooner, or machines that come " +
 			"less at once, make more of them"
@@ -203,7 +203,7 @@ func misses(b *strings.Builder, r *report, scenario string) {
 		if !o.found || o.hit() {
 			continue
 		}
-		fmt.Fprintf(b, "- **Missed** by %s: %s, where the goal is %s. What holds it back: %s.\n", o.by(), o.text(r), o.wanted(), o.why)
+		fmt.Fprintf(b, "- **Missed** by %s: %s%s, where the goal is %s. What holds it back: %s.\n", o.by(), o.text(r), o.inRounds(r), o.wanted(), o.why)
 	}
 }
 
@@ -215,18 +215,30 @@ func (o outcome) by() string {
 	return fmt.Sprintf("%.0f %%", 100*math.Abs(o.reached-o.limit)/o.limit)
 }
 
+// inRounds is what was reached in each round, where there were several.
+func (o outcome) inRounds(r *report) string {
+	own, peer := r.figure("fleetline", o.scenario, o.key), r.figure(o.peer, o.scenario, o.key)
+	var all []string
+	for i, v := range own.Rounds {
+		if o.peer != "" {
+			if i >= len(peer.Rounds) || peer.Rounds[i] == 0 {
+				return ""
+			}
+			v /= peer.Rounds[i]
+		}
+		all = append(all, short(v))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (in the rounds: " + strings.Join(all, ", ") + ")"
+}
+
 // text is how the figure is called in its table, and what it is.
 func (o outcome) text(r *report) string {
 	reached := short(o.reached)
 	if o.peer != "" {
 		reached += "x " + o.peer
 	}
-	for _, x := range r.Results {
-		for _, f := range x.Figures {
-			if x.Server == "fleetline" && x.Scenario == o.scenario && f.Key == o.key {
-				return f.Text + " " + reached
-			}
-		}
-	}
-	return o.key + " " + reached
+	return r.figure("fleetline", o.scenario, o.key).Text + " " + reached
 }

@@ -87,6 +87,7 @@ func appendResult(text []byte, x result) ([]byte, error) {
 	var whole struct {
 		Host     json.RawMessage   `json:"host"`
 		Machines json.RawMessage   `json:"machines"`
+		Rounds   json.RawMessage   `json:"rounds"`
 		Seconds  json.RawMessage   `json:"seconds"`
 		Results  []json.RawMessage `json:"results"`
 	}

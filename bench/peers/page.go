@@ -20,6 +20,7 @@ type report struct {
 		System    string `json:"system"`
 	} `json:"host"`
 	Machines int      `json:"machines"`
+	Rounds   int      `json:"rounds"`
 	Seconds  float64  `json:"seconds"`
 	Results  []result `json:"results"`
 }
@@ -41,6 +42,8 @@ type figure struct {
 	Text  string  `json:"text"`
 	Unit  string  `json:"unit"`
 	Value float64 `json:"value"`
+	// Rounds are what was measured in each round, where there are several; Value is their median.
+	Rounds []float64 `json:"rounds,omitempty"`
 }
 
 const preface = `# Benchmarks
@@ -58,13 +61,16 @@ func page(r *report, args []string, tops map[string]string) string {
 	var b strings.Builder
 	b.WriteString(preface)
 	h := r.Host
-	fmt.Fprintf(&b, "- Command: `make bench%s`, which runs `fleetline bench --json --profiles FOLDER --peer=...`,\n"+
-		"  `go tool pprof -top` on the profiles and, where everything is measured, a simulation (million)\n", benchArgs(args))
+	fmt.Fprintf(&b, "- Command: `make bench%s`, which runs `fleetline bench --json %s --profiles FOLDER\n"+
+		"  --peer=...`, `go tool pprof -top` on the profiles and, where everything is measured, a simulation (million)\n",
+		benchArgs(args), strings.Join(thrice(), " "))
 	fmt.Fprintf(&b, "- Host: %s, %d cores, %d MiB, Linux %s, %s, %s\n", h.CPU, h.Cores, h.MemoryMiB, h.Kernel, h.System, h.Go)
 	if h.Revision != "" {
 		fmt.Fprintf(&b, "- Revision: %s\n", h.Revision)
 	}
 	fmt.Fprintf(&b, "- %d machines; each rate over %g s\n", r.Machines, r.Seconds)
+	fmt.Fprintf(&b, "- Rounds: %d, in each of which every server had its turn. What is told is the median; benchmarks.json has\n"+
+		"  them all. idle (memory), slow (medians itself) and million were measured once\n", r.Rounds)
 	overview(&b, r)
 	for _, scenario := range names(r.Results, func(x result) string { return x.Scenario }) {
 		section(&b, r, scenario, tops[scenario])
@@ -120,32 +126,40 @@ func remarks(b *strings.Builder, x result) {
 }
 
 func beside(f figure, other result) string {
-	v, found := other.value(f.Key)
+	its := other.figure(f.Key)
 	switch {
-	case !found:
+	case its == nil:
 		return ""
-	case v == 0:
+	case its.Value == 0:
 		return short(0)
 	}
-	return fmt.Sprintf("%s (%.2fx)", short(v), f.Value/v)
+	return fmt.Sprintf("%s (%.2fx)", short(its.Value), f.Value/its.Value)
 }
 
-// value is a figure's; a scenario that was not measured whole may miss some.
-func (x result) value(key string) (v float64, found bool) {
-	for _, f := range x.Figures {
-		if f.Key == key {
-			return f.Value, true
+// figure finds a figure by its key. A scenario that was not measured whole may miss some: nil.
+func (x result) figure(key string) *figure {
+	for i := range x.Figures {
+		if x.Figures[i].Key == key {
+			return &x.Figures[i]
 		}
 	}
-	return 0, false
+	return nil
+}
+
+// figure finds what a server reached; nil if it was not measured.
+func (r *report) figure(server, scenario, key string) *figure {
+	for _, x := range r.Results {
+		if x.Server == server && x.Scenario == scenario {
+			return x.figure(key)
+		}
+	}
+	return nil
 }
 
 // value is what a server reached.
 func (r *report) value(server, scenario, key string) (v float64, found bool) {
-	for _, x := range r.Results {
-		if x.Server == server && x.Scenario == scenario {
-			return x.value(key)
-		}
+	if f := r.figure(server, scenario, key); f != nil {
+		return f.Value, true
 	}
 	return 0, false
 }

@@ -60,6 +60,21 @@ func TestThePageTellsByHowMuchAGoalIsMissed(t *testing.T) {
 	}
 }
 
+func TestThePageTellsWhatWasReachedInEachRound(t *testing.T) {
+	r := measured("heartbeat", "cpuMicros", map[string]float64{"fleetline": 12, "node": 30})
+	r.Results[0].Figures[0].Rounds = []float64{10, 12, 15}
+	r.Results[1].Figures[0].Rounds = []float64{40, 30, 20}
+	got := page(r, nil, nil)
+	for _, want := range []string{
+		"a figure 12 (in the rounds: 10, 12, 15), where the goal is <= 8.5",
+		"a figure 0.4x node (in the rounds: 0.25, 0.4, 0.75), where the goal is <= 0.35x node",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page does not say %q:\n%s", want, got)
+		}
+	}
+}
+
 func TestEveryGoalSaysWhatHoldsItBack(t *testing.T) {
 	for _, g := range goals() {
 		if g.why == "" {
@@ -99,15 +114,16 @@ func TestTheSimulationIsReadAndAddedToWhatBenchPrinted(t *testing.T) {
 	if len(figures) != 2 || figures[0].Key != "B/session" || figures[0].Value != 152.4 || figures[1].Unit != "cores" {
 		t.Fatalf("read %+v", figures)
 	}
-	text, err := appendResult([]byte(`{"host":{"x":1},"machines":2,"seconds":3,"results":[{"scenario":"idle"}]}`), result{Scenario: "million", Figures: figures})
+	text, err := appendResult([]byte(`{"host":{"x":1},"machines":2,"rounds":4,"seconds":3,"results":[{"scenario":"idle"}]}`), result{Scenario: "million", Figures: figures})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var whole struct {
 		Host    map[string]int
+		Rounds  int
 		Results []result
 	}
-	if err := json.Unmarshal(text, &whole); err != nil || whole.Host["x"] != 1 || len(whole.Results) != 2 || whole.Results[1].Figures[0].Value != 152.4 {
+	if err := json.Unmarshal(text, &whole); err != nil || whole.Host["x"] != 1 || whole.Rounds != 4 || len(whole.Results) != 2 || whole.Results[1].Figures[0].Value != 152.4 {
 		t.Errorf("%v: %s", err, text)
 	}
 }

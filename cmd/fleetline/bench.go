@@ -16,6 +16,7 @@ type benchCmd struct {
 	Scenarios []string      `arg:"" optional:"" name:"scenario" help:"idle, auth, heartbeat, fanout, unicast, storm, delete and slow; all if none is named."`
 	Machines  int           `default:"15000" placeholder:"N" help:"How many machines are connected; fewer where descriptors do not suffice."`
 	Duration  time.Duration `default:"5s" help:"How long each rate is measured."`
+	Rounds    int           `default:"1" placeholder:"N" help:"How often everything is measured, each server in its turn; medians are told. idle and slow are measured once."`
 	ServerArg []string      `sep:"none" placeholder:"FLAG" help:"A further flag of the gateway, such as --server-arg=--sync-always."`
 	Peer      []string      `sep:"none" placeholder:"NAME=COMMAND" help:"Another server to measure beside the gateway; see bench/peers."`
 	Profiles  string        `type:"existingdir" placeholder:"FOLDER" help:"Keep CPU profiles of the gateway here, one for each part that is measured."`
@@ -57,7 +58,7 @@ func (b *benchCmd) config(c *console) (bench.Config, error) {
 		return bench.Config{}, fmt.Errorf("looking for the program itself: %w", err)
 	}
 	config := bench.Config{
-		Program: program, Scenarios: b.Scenarios, Machines: b.Machines, Duration: b.Duration,
+		Program: program, Scenarios: b.Scenarios, Machines: b.Machines, Duration: b.Duration, Rounds: b.Rounds,
 		ServerArgs: b.ServerArg, Profiles: b.Profiles, Log: c.err,
 	}
 	for _, text := range b.Peer {
@@ -77,8 +78,8 @@ func (b *benchCmd) config(c *console) (bench.Config, error) {
 // is given as a multiple of theirs.
 func (c *console) printReport(r *bench.Report) error {
 	h := r.Host
-	fmt.Fprintf(c.out, "%s, %d cores, %d MiB; Linux %s, %s %s %s\n%d machines, rates over %.0f s\n", h.CPU, h.Cores, h.MemoryMiB,
-		h.Kernel, h.Go, h.System, h.Revision, r.Machines, r.Seconds)
+	fmt.Fprintf(c.out, "%s, %d cores, %d MiB; Linux %s, %s %s %s\n%d machines, rates over %g s, the median of %d\n", h.CPU, h.Cores, h.MemoryMiB,
+		h.Kernel, h.Go, h.System, h.Revision, r.Machines, r.Seconds, r.Rounds)
 	for _, scenario := range r.Scenarios() {
 		var rows [][]string
 		own := r.Of(scenario, "fleetline")

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,6 +61,30 @@ func TestEveryScenarioMeasures(t *testing.T) {
 			}
 			t.Log(result.Notes)
 		})
+	}
+}
+
+func TestInEachRoundEverythingIsMeasuredAnew(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("fleetline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := bench.Run(t.Context(), bench.Config{
+		Program: program, Scenarios: []string{"auth"}, Machines: 200, Duration: 250 * time.Millisecond,
+		Rest: time.Millisecond, Rounds: 3, Profiles: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := report.Of("auth", "fleetline")
+	if len(report.Results) != 1 || len(slices.Compact(slices.Sorted(slices.Values(result.Profiles)))) != 9 {
+		t.Errorf("there are %d results, and profiles %q; want one result of three profiles in each round", len(report.Results), result.Profiles)
+	}
+	for _, f := range result.Figures {
+		if len(f.Rounds) != 3 || f.Value < slices.Min(f.Rounds) || f.Value > slices.Max(f.Rounds) {
+			t.Errorf("%s is %g of the rounds %v", f.Key, f.Value, f.Rounds)
+		}
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 func TestEverythingWrongIsSaidAtOnce(t *testing.T) {
-	err := Config{Scenarios: []string{"idle", "x"}, Machines: 1, Duration: time.Hour}.Check()
-	for _, part := range []string{`no scenario "x"`, "1 machines are too few", "a duration of 1h0m0s", "the program is missing"} {
+	err := Config{Scenarios: []string{"idle", "x"}, Machines: 1, Duration: time.Hour, Rounds: -1}.Check()
+	for _, part := range []string{`no scenario "x"`, "1 machines are too few", "a duration of 1h0m0s", "-1 rounds", "the program is missing"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not say %q", err, part)
 		}

@@ -46,6 +46,9 @@ type Config struct {
 	Machines int
 	// Duration is how long each rate is measured. 0: 5 s.
 	Duration time.Duration
+	// Rounds is how often each scenario is measured, at each server in its turn; the figures are the medians.
+	// Those of memory, and what takes medians itself, are measured once. 0: 1.
+	Rounds int
 	// Rest is how long a gateway is left alone after machines have come, while it does what that leaves
 	// behind. 0: as long as that takes. Less spoils the figures: it is for tests, which compare none.
 	Rest time.Duration
@@ -89,6 +92,9 @@ func (c Config) withDefaults() Config {
 	if c.Duration == 0 {
 		c.Duration = 5 * time.Second
 	}
+	if c.Rounds == 0 {
+		c.Rounds = 1
+	}
 	if c.Log == nil {
 		c.Log = io.Discard
 	}
@@ -97,6 +103,8 @@ func (c Config) withDefaults() Config {
 
 // least is how many machines every scenario can be run with.
 const least = 100
+
+const mostRounds = 99
 
 // Check says everything that is wrong with c.
 func (c Config) Check() error {
@@ -112,6 +120,9 @@ func (c Config) Check() error {
 	}
 	if c.Duration < 100*time.Millisecond || c.Duration > 10*time.Minute {
 		problems = append(problems, fmt.Errorf("a duration of %s: choose between 100ms and 10m", c.Duration))
+	}
+	if c.Rounds < 1 || c.Rounds > mostRounds {
+		problems = append(problems, fmt.Errorf("%d rounds: choose between 1 and %d", c.Rounds, mostRounds))
 	}
 	if c.Program == "" {
 		problems = append(problems, errors.New("the program is missing"))

@@ -37,8 +37,8 @@ func fanout(ctx context.Context, r *run) error {
 }
 
 const (
-	// mostRounds is plenty for a median.
-	mostRounds = 50
+	// mostMessages is plenty for a median.
+	mostMessages = 50
 	// breather lets the server finish what a message leaves behind.
 	breather = 20 * time.Millisecond
 	// lostAfter is how long a message to all may take before it counts as lost.
@@ -53,7 +53,7 @@ func (r *run) oneByOne(ctx context.Context, m mode, size int) error {
 	var took histogram
 	rounds := int64(0)
 	cpu, err := r.cpuDuring(ctx, func() error {
-		for end := time.Now().Add(r.config.Duration); rounds < mostRounds && time.Now().Before(end); {
+		for end := time.Now().Add(r.config.Duration); rounds < mostMessages && time.Now().Before(end); {
 			began := now()
 			if err := r.server.publish(ctx, "", stamped(size, began), m); err != nil {
 				return err

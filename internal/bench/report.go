@@ -1,9 +1,15 @@
 package bench
 
+import (
+	"slices"
+	"strings"
+)
+
 // Report is all that one run measured.
 type Report struct {
 	Host     Host     `json:"host"`
 	Machines int      `json:"machines"`
+	Rounds   int      `json:"rounds"`  // in which each scenario was measured, at each server in its turn; idle and slow once
 	Seconds  float64  `json:"seconds"` // how long each rate was measured
 	Results  []Result `json:"results"`
 }
@@ -34,6 +40,8 @@ type Result struct {
 	// Profiles are files in Config.Profiles: where the CPU time of the gateway went.
 	Profiles []string `json:"profiles,omitempty"`
 	Error    string   `json:"error,omitempty"`
+
+	round int // 1 for the first
 }
 
 // Figure is one measured number. Keys are stable and unique within a scenario.
@@ -42,6 +50,63 @@ type Figure struct {
 	Text  string  `json:"text"`
 	Unit  string  `json:"unit"`
 	Value float64 `json:"value"`
+	// Rounds are what was measured in each round, where there are several; Value is their median.
+	Rounds []float64 `json:"rounds,omitempty"`
+}
+
+// medianOf makes one result of those of one scenario at one server in several rounds.
+func medianOf(rounds []Result) Result {
+	all := Result{Scenario: rounds[0].Scenario, Server: rounds[0].Server, Figures: []Figure{}}
+	all.Load = medianBy(rounds, func(r Result) float64 { return r.Load })
+	all.Write = medianBy(rounds, func(r Result) float64 { return r.Write })
+	all.Took = medianBy(rounds, func(r Result) float64 { return r.Took })
+	var failed []string
+	for _, r := range rounds {
+		for _, f := range r.Figures {
+			all.add(f)
+		}
+		for _, note := range r.Notes {
+			if !slices.Contains(all.Notes, note) {
+				all.Notes = append(all.Notes, note)
+			}
+		}
+		all.Profiles = append(all.Profiles, r.Profiles...)
+		if r.Error != "" {
+			failed = append(failed, r.Error)
+		}
+	}
+	all.Error = strings.Join(failed, "; ")
+	for i := range all.Figures {
+		all.Figures[i].settle()
+	}
+	return all
+}
+
+// add notes what a round measured.
+func (r *Result) add(f Figure) {
+	if r.Figure(f.Key) == nil {
+		r.Figures = append(r.Figures, f)
+	}
+	own := r.Figure(f.Key)
+	own.Rounds = append(own.Rounds, f.Value)
+}
+
+// settle takes the median for the figure.
+func (f *Figure) settle() {
+	f.Value = medianBy(f.Rounds, func(v float64) float64 { return v })
+	if len(f.Rounds) == 1 {
+		f.Rounds = nil
+	}
+}
+
+// medianBy is the middle value; of an even number of them the mean of the two.
+func medianBy[T any](all []T, value func(T) float64) float64 {
+	values := make([]float64, len(all))
+	for i, x := range all {
+		values[i] = value(x)
+	}
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
 // Servers are the servers of the report, the gateway first.

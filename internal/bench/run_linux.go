@@ -22,18 +22,20 @@ type scenario struct {
 	heartbeat time.Duration // of the server
 	// windows is how many times it measures for Config.Duration; the limit in time follows from it.
 	windows int
+	// once keeps it out of further rounds: memory does not differ by the minute, and spells are rounds of their own.
+	once bool
 }
 
 func scenarioOf(name string) scenario {
 	return map[string]scenario{
-		"idle":      {idle, quietHeartbeat, 0},
-		"auth":      {auth, quietHeartbeat, 0},
-		"heartbeat": {heartbeat, busyHeartbeat, 1},
-		"fanout":    {fanout, quietHeartbeat, 8},
-		"unicast":   {unicast, quietHeartbeat, 2},
-		"storm":     {storm, quietHeartbeat, 0},
-		"delete":    {deletion, quietHeartbeat, 0},
-		"slow":      {slow, quietHeartbeat, 4 * spells},
+		"idle":      {measure: idle, heartbeat: quietHeartbeat, once: true},
+		"auth":      {measure: auth, heartbeat: quietHeartbeat},
+		"heartbeat": {measure: heartbeat, heartbeat: busyHeartbeat, windows: 1},
+		"fanout":    {measure: fanout, heartbeat: quietHeartbeat, windows: 8},
+		"unicast":   {measure: unicast, heartbeat: quietHeartbeat, windows: 2},
+		"storm":     {measure: storm, heartbeat: quietHeartbeat},
+		"delete":    {measure: deletion, heartbeat: quietHeartbeat},
+		"slow":      {measure: slow, heartbeat: quietHeartbeat, windows: 4 * spells, once: true},
 	}[name]
 }
 
@@ -61,35 +63,61 @@ type run struct {
 	serverCPU, loadCPU time.Duration // while CPU was measured
 }
 
-// Run measures, one scenario after the other, each at every server. What one cannot do is noted in
-// its result and in the error; the others go on.
+// Run measures, one scenario after the other, each at every server and, in further rounds, again at
+// every server. What one cannot do is noted in its result and in the error; the others go on.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
 	clampMachines(&c)
-	report := &Report{Host: describeHost(), Machines: c.Machines, Seconds: c.Duration.Seconds()}
+	report := &Report{Host: describeHost(), Machines: c.Machines, Seconds: c.Duration.Seconds(), Rounds: c.Rounds}
 	var failed []string
 	for _, name := range c.Scenarios {
-		for _, p := range append([]Peer{{Name: "fleetline"}}, c.Peers...) {
-			if p.Command != nil && !slices.Contains(forPeers(), name) {
-				continue
+		for _, x := range c.inTurn(ctx, name) {
+			report.Results = append(report.Results, x)
+			if x.Error != "" {
+				failed = append(failed, name+" at "+x.Server)
 			}
-			result, err := measure(ctx, c, name, p)
-			report.Results = append(report.Results, result)
-			if ctx.Err() != nil {
-				return report, context.Cause(ctx)
-			}
-			if err != nil {
-				failed = append(failed, name+" at "+p.Name)
-			}
+		}
+		if ctx.Err() != nil {
+			return report, context.Cause(ctx)
 		}
 	}
 	if len(failed) > 0 {
 		return report, fmt.Errorf("not measured whole: %s", strings.Join(failed, ", "))
 	}
 	return report, nil
+}
+
+// inTurn measures a scenario at each server in its turn, round after round: what the host does to
+// figures for a minute falls on all servers, and the figures told are the medians of the rounds.
+func (c Config) inTurn(ctx context.Context, name string) (all []Result) {
+	servers := []Peer{{Name: "fleetline"}}
+	if slices.Contains(forPeers(), name) {
+		servers = append(servers, c.Peers...)
+	}
+	rounds := make([][]Result, len(servers))
+	for round := 1; round <= c.roundsOf(name); round++ {
+		for i, p := range servers {
+			if ctx.Err() == nil {
+				rounds[i] = append(rounds[i], measure(ctx, c, name, round, p))
+			}
+		}
+	}
+	for _, of := range rounds {
+		if len(of) > 0 {
+			all = append(all, medianOf(of))
+		}
+	}
+	return all
+}
+
+func (c Config) roundsOf(name string) int {
+	if scenarioOf(name).once {
+		return 1
+	}
+	return c.Rounds
 }
 
 // reserved are the descriptors of a server that are no machine's.
@@ -126,24 +154,24 @@ func describeHost() Host {
 
 // measure measures a scenario at one server, and before and after it what the host takes for a write: that
 // differs from one minute to the next.
-func measure(ctx context.Context, c Config, name string, p Peer) (Result, error) {
+func measure(ctx context.Context, c Config, name string, round int, p Peer) Result {
 	load, _ := os.ReadFile("/proc/loadavg")
-	result := Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
-	fmt.Fprintf(c.Log, "%s: %s\n", name, p.Name)
+	result := Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}, round: round}
+	fmt.Fprintf(c.Log, "%s: %s, round %d of %d\n", name, p.Name, round, c.roundsOf(name))
 	before, err := writeCost()
 	if err != nil {
-		return result, err
+		result.Error = err.Error()
+		return result
 	}
 	began := time.Now()
 	err = measureAt(ctx, c, p, &result)
 	result.Took = math.Round(time.Since(began).Seconds()*10) / 10
 	after, failed := writeCost()
-	err = errors.Join(err, failed)
 	result.Write = math.Round(float64((before+after).Nanoseconds())/20) / 100
-	if err != nil {
+	if err := errors.Join(err, failed); err != nil {
 		result.Error = err.Error()
 	}
-	return result, err
+	return result
 }
 
 // measureAt gives a scenario a server and workers of its own, and ends them.
@@ -168,7 +196,8 @@ func measureAt(ctx context.Context, c Config, p Peer, result *Result) (err error
 		return r.server.process().lastWords(err)
 	}
 	if r.serverCPU > 0 {
-		r.note("CPU while it was measured: server %.2f s, load %.2f s", r.serverCPU.Seconds(), r.loadCPU.Seconds())
+		r.figure("serverSeconds", "CPU while it was measured: server", "s", r.serverCPU.Seconds())
+		r.figure("loadSeconds", "CPU while it was measured: load", "s", r.loadCPU.Seconds())
 	}
 	return nil
 }

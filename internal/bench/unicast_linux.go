@@ -55,7 +55,6 @@ func (r *run) unicastAs(ctx context.Context, m mode, ids []string) error {
 	text := string(m) + " message to one machine, 1,000/s:"
 	r.times(string(m), text, took, .5, .99, .999, 1)
 	r.figure(string(m)+".cpuMicros", text+" server CPU", "us", each(cpu, float64(took.n)))
-	r.note("%s the load itself was late by %.3f ms at p99, %.3f ms at most", text,
-		milliseconds(out.offered.quantile(.99)), milliseconds(out.offered.max))
+	r.times(string(m)+".late", text+" the load itself was late by", &out.offered, .99, 1)
 	return nil
 }
