@@ -76,9 +76,8 @@ func (c *console) fail(err error) int {
 
 // explain says what is wrong: one line, or one for each problem, and what to do next.
 func explain(err error) string {
-	var problems server.Problems
-	if errors.As(err, &problems) && len(problems) > 1 {
-		text := fmt.Sprintf("fleetline: %d problems in the settings:\n", len(problems))
+	if problems, in := problemsOf(err); len(problems) > 1 {
+		text := fmt.Sprintf("fleetline: %d problems%s:\n", len(problems), in)
 		for _, p := range problems {
 			text += "  - " + terminal.Safe(p) + "\n"
 		}
@@ -90,6 +89,21 @@ func explain(err error) string {
 		text += "  hint: " + terminal.Safe(hint) + "\n"
 	}
 	return text
+}
+
+// problemsOf are those that were found at once, and where.
+func problemsOf(err error) (problems []string, in string) {
+	if settings, ok := errors.AsType[server.Problems](err); ok {
+		return settings, " in the settings"
+	}
+	if use, ok := errors.AsType[wrongUse](err); ok {
+		if joined, ok := use.error.(interface{ Unwrap() []error }); ok {
+			for _, one := range joined.Unwrap() {
+				problems = append(problems, one.Error())
+			}
+		}
+	}
+	return problems, ""
 }
 
 // isListening tells whether err is of a port that was to be opened here.

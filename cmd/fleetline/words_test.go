@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -86,6 +87,13 @@ func TestAnOperatorsAddressMayLeaveOutWhatIsObvious(t *testing.T) {
 		if got := baseURL(addr); got != want {
 			t.Errorf("baseURL(%s) is %s, want %s", addr, got, want)
 		}
+	}
+}
+
+func TestWhatIsWrongWithACommandIsToldALineEach(t *testing.T) {
+	const want = "fleetline: 2 problems:\n  - one\n  - two\n"
+	if got := explain(wrongUse{errors.Join(errors.New("one"), errors.New("two"))}); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
