@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,6 +70,7 @@ func (b *bucket) harden() error {
 	if b.sink == nil {
 		return nil
 	}
+	runtime.Gosched() // a watcher that was woken would wait for this processor until the disk is asked
 	if err := b.sink(b.name); err != nil {
 		b.log.Error("a change is in force, but may not outlive a power failure", "err", err)
 		return directory.ErrUnavailable
