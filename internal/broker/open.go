@@ -31,6 +31,7 @@ type Broker struct {
 	pulse        *pulse
 	direct       *direct
 	tombstones   *tombstones
+	onDisk       *onDisk
 	carried      *carried
 
 	counts counts
@@ -48,7 +49,7 @@ func Open(ctx context.Context, c Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
-	b := &Broker{cfg: c, log: c.Logger}
+	b := &Broker{cfg: c, log: c.Logger, onDisk: newOnDisk()}
 	b.closing, b.beginClosing = context.WithCancel(context.Background())
 	b.closed = sync.OnceValue(b.close)
 	if err := b.open(ctx); err != nil {

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
-	"strings"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,7 +23,54 @@ func TestABucketIsFoundAndHandedToTheDisk(t *testing.T) {
 	if err := b.SyncBucket("kept"); err != nil {
 		t.Error(err)
 	}
-	if err := b.SyncBucket("none"); err == nil || !strings.Contains(err.Error(), "no blocks") {
-		t.Errorf("a bucket that does not exist: %v", err)
+	if b.SyncBucket("none") == nil {
+		t.Error("a bucket that does not exist was synced")
+	}
+}
+
+func TestABlockIsSyncedAgainWhenItHasChangedAndTheFolderWhenThereIsAnother(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1.blk", "one")
+	write("2.blk", "two")
+	write("index.db", "no block")
+	before, err := blocksIn(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what      string
+		do        func()
+		changed   []string
+		areOthers bool
+	}{
+		{"nothing", func() {}, nil, false},
+		{"a longer block", func() { write("2.blk", "two and more") }, []string{"2.blk"}, false},
+		{"a new block", func() { write("3.blk", "three") }, []string{"3.blk"}, true},
+		{"a block in place of another", func() {
+			write("1.tmp", "new")
+			if err := os.Rename(filepath.Join(dir, "1.tmp"), filepath.Join(dir, "1.blk")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"1.blk"}, true},
+	} {
+		c.do()
+		now, err := blocksIn(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed, areOthers := compareBlocks(before, now)
+		if !slices.Equal(changed, c.changed) || areOthers != c.areOthers {
+			t.Errorf("%s: changed %v, others %t", c.what, changed, areOthers)
+		}
+		before = now
+	}
+	if changed, areOthers := compareBlocks(nil, before); len(changed) != 3 || !areOthers {
+		t.Errorf("at first: changed %v, others %t", changed, areOthers)
 	}
 }

@@ -209,6 +209,9 @@ type Event struct {
 	// Asked marks a deletion that was asked for through this installation's own operators' side.
 	// Others may be somebody's mistake, and too many of them at once are held.
 	Asked bool
+	// Proven marks a deletion whose record the primary has taken from this very process, and which is
+	// not known to have been taken back: another read would tell nothing more.
+	Proven bool
 	// Err says why changes were Lost.
 	Err error
 }

@@ -40,6 +40,21 @@ func TestADeletedMachineIsToldAtOnceAndItsTokenIsRefused(t *testing.T) {
 	})
 }
 
+func TestADeletionThatIsReportedWithProofIsSaidWithoutAnotherRead(t *testing.T) {
+	inSite(t, func(s *site) {
+		p, other := s.dial(), s.dial()
+		s.login(p, authV1("key-a", "hw"))
+		s.login(other, authV1("key-a", "hw2"))
+		s.rows.set(func() { s.rows.outage = true })
+		s.report(machineSubject, directory.Event{Kind: directory.Gone, ID: "m-a-hw", Asked: true, Proven: true})
+		s.wantEnd(p, deletedFrameText, 4500)
+		s.wantOpen(other)
+		if len(s.ledger.kept) != 1 || s.ledger.kept[0].ID != "m-a-hw" {
+			t.Errorf("stored revocations: %+v", s.ledger.kept)
+		}
+	})
+}
+
 func TestWithoutProofACutSessionIsHeldAfterTwoSecondsAndKeepsItsKey(t *testing.T) {
 	inSite(t, func(s *site) {
 		p := s.dial()

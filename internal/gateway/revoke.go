@@ -71,7 +71,7 @@ func (g *Gateway) hear(e directory.Event, kind subjectKind) {
 			g.log.Warn("directory changes do not flow; it is polled meanwhile", "kind", kind.String(), "err", e.Err)
 		}
 	case directory.Gone:
-		g.hearDeletion(s, e.Asked)
+		g.hearDeletion(s, e)
 	case directory.Changed:
 		// Noted first: whoever is being judged is judged again when it has entered.
 		g.refused.note(s, g.revoker.until(time.Now()))
@@ -81,15 +81,22 @@ func (g *Gateway) hear(e directory.Event, kind subjectKind) {
 	}
 }
 
-// hearDeletion cuts what was deleted. Too many at once that nobody asked this installation for look
-// like a mistake: then nobody is told before an operator confirms.
-func (g *Gateway) hearDeletion(s subject, asked bool) {
-	if asked || !g.held.brake.stops(time.Now(), g.hub.Len()) {
-		g.cut(s, time.Now())
+// hearDeletion cuts what was deleted, and says so if the report is proof in itself. Too many at once
+// that nobody asked this installation for look like a mistake: then nobody is told before an operator
+// confirms.
+func (g *Gateway) hearDeletion(s subject, e directory.Event) {
+	now := time.Now()
+	switch {
+	case e.Proven && !g.held.isBraked(s):
+		g.refused.report(s, now, g.revoker.until(now)) // before the hub is searched
+		g.tellDeleted(s, g.sessionsOf(s), now)
+		return
+	case e.Asked || !g.held.brake.stops(now, g.hub.Len()):
+		g.cut(s, now)
 		return
 	}
 	g.held.add(s, whyBraked, true)
-	g.refused.note(s, g.revoker.until(time.Now()))
+	g.refused.note(s, g.revoker.until(now))
 	g.holdAll(s)
 }
 

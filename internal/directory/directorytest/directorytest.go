@@ -198,7 +198,7 @@ func Watch(t *testing.T, watch func(context.Context, func(directory.Event)) erro
 func (e *Events) add(one directory.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	one.Err, one.Asked = nil, false // drivers differ in these
+	one.Err, one.Asked, one.Proven = nil, false, false // drivers differ in these
 	e.list = append(e.list, one)
 	close(e.more)
 	e.more = make(chan struct{})

@@ -70,6 +70,14 @@ func (b *accountBook) close() {
 }
 
 func (b *accountBook) apply(id string, value []byte, revision uint64) {
+	b.take(id, value, revision, false)
+}
+
+func (b *accountBook) applyOwn(id string, value []byte, revision uint64) {
+	b.take(id, value, revision, true)
+}
+
+func (b *accountBook) take(id string, value []byte, revision uint64, isOwn bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	was := b.pages[id]
@@ -81,7 +89,8 @@ func (b *accountBook) apply(id string, value []byte, revision uint64) {
 	now := b.read(was, value, revision)
 	b.file(was, now)
 	if kind := accountChange(was, now, time.Now()); kind != 0 {
-		b.feed.Push(directory.Event{Kind: kind, ID: id, Asked: now.state == deleted})
+		asked := now.state == deleted
+		b.feed.Push(directory.Event{Kind: kind, ID: id, Asked: asked, Proven: isOwn && asked})
 	} else if was.revision == 0 && now.state == deleted {
 		// It came and went at another node before this one read of it.
 		b.feed.PushIfLive(directory.Event{Kind: directory.Gone, ID: id, Asked: true})

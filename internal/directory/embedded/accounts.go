@@ -65,7 +65,10 @@ func answer[A any](ctx context.Context, b *bucket, n int, one func(int) A, verdi
 // Watch reports changes of accounts until ctx ends. A watcher that is slower than the changes is
 // told Lost, then Live.
 func (a *Accounts) Watch(ctx context.Context, report func(directory.Event)) error {
-	return a.book.feed.Watch(ctx, a.bucket.life, report)
+	return a.book.feed.Watch(ctx, a.bucket.life, func(e directory.Event) {
+		e.Proven = e.Proven && a.bucket.isLive() && a.book.check(e.ID).Verdict == directory.Deleted
+		report(e)
+	})
 }
 
 // Add makes an account and the key that opens it.

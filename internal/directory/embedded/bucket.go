@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +23,8 @@ type book interface {
 	// apply takes in a record, unless a later one of that key has been taken in. Without a value
 	// the record was removed.
 	apply(key string, value []byte, revision uint64)
+	// applyOwn is apply for a record that the leader has taken from this process.
+	applyOwn(key string, value []byte, revision uint64)
 	// reset forgets everything.
 	reset()
 }
@@ -55,6 +59,9 @@ type bucket struct {
 	following  bool          // there is a tail that has caught up once
 	err        error         // why it is not live
 	waiting    *question     // the next one to be asked
+	// asked are values that update has asked the leader to take, by key. One that comes through the tail
+	// before the answer has been taken, too.
+	asked map[string][]byte
 }
 
 // harden returns when what was written is on the disk. It comes after readers and watchers have seen
@@ -63,6 +70,7 @@ func (b *bucket) harden() error {
 	if b.sink == nil {
 		return nil
 	}
+	runtime.Gosched() // a watcher that was woken would wait for this processor until the disk is asked
 	if err := b.sink(b.name); err != nil {
 		b.log.Error("a change is in force, but may not outlive a power failure", "err", err)
 		return directory.ErrUnavailable
@@ -91,7 +99,7 @@ func openBucket(ctx, life context.Context, c Config, name string, book book, fee
 	return &bucket{
 		name: name, js: c.JetStream, kv: kv, book: book, feed: feed, log: c.Logger.With("bucket", name),
 		room: size - size/10, life: life, sink: c.Sync,
-		turn: make(chan struct{}, 1), changed: make(chan struct{}), err: errLoading,
+		turn: make(chan struct{}, 1), changed: make(chan struct{}), err: errLoading, asked: make(map[string][]byte),
 	}, nil
 }
 
@@ -103,7 +111,8 @@ var errConflict = errors.New("the record has changed")
 func (b *bucket) update(ctx context.Context, key string, value []byte, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	origin := b.origin()
+	origin := b.asking(key, value)
+	defer b.forget(key)
 	stored, err := b.kv.Update(ctx, key, value, revision)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
@@ -171,6 +180,32 @@ func (b *bucket) origin() time.Time {
 	return b.created
 }
 
+// asking notes that the leader is asked to take a value, and names the stream that revisions count in.
+func (b *bucket) asking(key string, value []byte) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked[key] = value
+	return b.created
+}
+
+func (b *bucket) forget(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.asked, key)
+}
+
+// hear takes in what the tail brings.
+func (b *bucket) hear(key string, value []byte, revision uint64) {
+	b.mu.Lock()
+	asked, isAsked := b.asked[key]
+	b.mu.Unlock()
+	if isAsked && bytes.Equal(asked, value) {
+		b.book.applyOwn(key, value, revision)
+		return
+	}
+	b.book.apply(key, value, revision)
+}
+
 // take lets readers see what this node has stored, unless the book is by now that of another stream.
 func (b *bucket) take(origin time.Time, key string, value []byte, revision uint64) {
 	b.mu.Lock()
@@ -178,7 +213,7 @@ func (b *bucket) take(origin time.Time, key string, value []byte, revision uint6
 	b.bytes.Add(int64(len(key) + len(value) + overhead))
 	if origin.Equal(b.created) {
 		b.newest = max(b.newest, revision)
-		b.book.apply(key, value, revision)
+		b.book.applyOwn(key, value, revision)
 	}
 }
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -116,11 +117,92 @@ func TestADeletionIsKnownAndReportedWhenDeleteReturns(t *testing.T) {
 	if err := here.Machines().Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if got := waiting.Take(); !slices.Equal(got, []directory.Event{{Kind: directory.Gone, ID: id, Asked: true}}) {
+	if got := waiting.Take(); !slices.Equal(got, []directory.Event{{Kind: directory.Gone, ID: id, Asked: true, Proven: true}}) {
 		t.Errorf("when Delete returns, %v waits for a watcher", got)
 	}
 	expectVerdicts(t, here.Machines().Check(t.Context(), []string{id}), directory.Deleted)
 	events.Expect(t, directory.Event{Kind: directory.Gone, ID: id})
+}
+
+func TestOnlyTheNodeThatDeletesHasProof(t *testing.T) {
+	s := newStore(t)
+	here, there := openOn(t, dial(t, s)), openOn(t, dial(t, s))
+	acc := addAccount(t, here, "key")
+	id := enrolled(t, here, directory.Enrolment{AccountID: acc, Digest: directory.Key("key").Digest()})
+	var events [4]*feed.Watcher
+	for i, f := range []*feed.Feed{here.machines.book.feed, here.accounts.book.feed, there.machines.book.feed, there.accounts.book.feed} {
+		events[i] = f.Subscribe()
+		defer events[i].Close()
+		events[i].Take()
+	}
+	if err := here.Accounts().DeleteAccount(t.Context(), acc); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*bucket{there.machines.bucket, there.accounts.bucket} {
+		if err := b.sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []string{id, acc, id, acc} {
+		got := events[i].Take()
+		if len(got) != 1 || got[0] != (directory.Event{Kind: directory.Gone, ID: want, Asked: true, Proven: i < 2}) {
+			t.Errorf("watcher %d heard %+v of %s", i, got, want)
+		}
+	}
+}
+
+func TestADeletionThatWasTakenBackMeanwhileIsNotProven(t *testing.T) {
+	d := newDirectory(t)
+	acc := addAccount(t, d, "key")
+	id := enrolled(t, d, directory.Enrolment{AccountID: acc, Digest: directory.Key("key").Digest()})
+	for _, isTakenBack := range []bool{false, true} {
+		live, hold := make(chan struct{}), make(chan struct{})
+		heard := firstGone(t, func(ctx context.Context, report func(directory.Event)) error {
+			return d.Machines().Watch(ctx, func(e directory.Event) {
+				if e.Kind == directory.Live {
+					close(live)
+					<-hold
+				}
+				report(e)
+			})
+		})
+		<-live
+		if err := d.Machines().Delete(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if isTakenBack {
+			if err := d.Machines().Readmit(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(hold)
+		if e := <-heard; e.Proven == isTakenBack {
+			t.Errorf("taken back: %t, reported: %+v", isTakenBack, e)
+		}
+		if err := d.Machines().Readmit(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// firstGone watches until the test ends and hands on the first deletion.
+func firstGone(t *testing.T, watch func(context.Context, func(directory.Event)) error) <-chan directory.Event {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	heard := make(chan directory.Event, 1)
+	var work sync.WaitGroup
+	work.Go(func() { // ends with ctx
+		_ = watch(ctx, func(e directory.Event) {
+			if e.Kind == directory.Gone && len(heard) == 0 {
+				heard <- e
+			}
+		})
+	})
+	t.Cleanup(func() {
+		stop()
+		work.Wait()
+	})
+	return heard
 }
 
 func TestDeletingAnAccountDeletesItsMachinesForEver(t *testing.T) {

@@ -179,7 +179,7 @@ func (t *tail) next(opt jetstream.NextOpt) error {
 	if h := msg.Headers(); h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != "" {
 		value = nil
 	}
-	t.bucket.book.apply(strings.TrimPrefix(msg.Subject(), "$KV."+t.bucket.name+"."), value, meta.Sequence.Stream)
+	t.bucket.hear(strings.TrimPrefix(msg.Subject(), "$KV."+t.bucket.name+"."), value, meta.Sequence.Stream)
 	reached := meta.Sequence.Stream
 	if meta.NumPending == 0 {
 		reached = max(reached, t.target) // the last of them may have been removed by hand

@@ -102,6 +102,14 @@ func (b *machineBook) recordLocked(s *slot) slotRecord {
 }
 
 func (b *machineBook) apply(key string, value []byte, revision uint64) {
+	b.take(key, value, revision, false)
+}
+
+func (b *machineBook) applyOwn(key string, value []byte, revision uint64) {
+	b.take(key, value, revision, true)
+}
+
+func (b *machineBook) take(key string, value []byte, revision uint64, isOwn bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if strings.HasPrefix(key, seenPrefix) {
@@ -122,6 +130,7 @@ func (b *machineBook) apply(key string, value []byte, revision uint64) {
 	after := b.readLocked(n, key, before, value, revision)
 	b.fileLocked(n, before, after)
 	for _, e := range machineChanges(s.state, before, after) {
+		e.Proven = isOwn && e.Asked
 		b.feed.Push(e)
 	}
 	for _, l := range after.Lives {

@@ -39,7 +39,11 @@ func (m *Machines) Check(ctx context.Context, ids []string) []directory.MachineA
 // Watch reports machines that were deleted or readmitted until ctx ends. A watcher that is slower
 // than the changes is told Lost, then Live.
 func (m *Machines) Watch(ctx context.Context, report func(directory.Event)) error {
-	return m.book.feed.Watch(ctx, m.bucket.life, report)
+	return m.book.feed.Watch(ctx, m.bucket.life, func(e directory.Event) {
+		// What was taken back while the report waited is to be read again.
+		e.Proven = e.Proven && m.bucket.isLive() && m.book.check(e.ID).Verdict == directory.Deleted
+		report(e)
+	})
 }
 
 // Seen stores news of machines that exist. Of several of one machine, the latest counts. The first
