@@ -90,14 +90,13 @@ func (g *Gateway) hearDeletion(s subject, e directory.Event) {
 	case e.Proven && !g.held.isBraked(s):
 		g.refused.report(s, now, g.revoker.until(now)) // before the hub is searched
 		g.tellDeleted(s, g.sessionsOf(s), now)
-		return
 	case e.Asked || !g.held.brake.stops(now, g.hub.Len()):
 		g.cut(s, now)
-		return
+	default:
+		g.held.add(s, whyBraked, true)
+		g.refused.note(s, g.revoker.until(now))
+		g.holdAll(s)
 	}
-	g.held.add(s, whyBraked, true)
-	g.refused.note(s, g.revoker.until(now))
-	g.holdAll(s)
 }
 
 // whyBraked is for people.
