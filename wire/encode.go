@@ -11,7 +11,7 @@ import (
 // HTML-escaped: the receiver gets the publisher's bytes.
 func Encode(frame any) ([]byte, error) {
 	if hello, ok := frame.(AuthSuccess); ok {
-		return hello.append(nil), nil
+		return hello.Append(nil), nil
 	}
 	t := typeOf(frame)
 	if t == "" {

@@ -11,9 +11,9 @@ import (
 // greeting is about how long an auth_success is beside its token.
 const greeting = 320
 
-// append writes what the encoder would make of the fields' tags, without reflection: a fleet that
-// comes back at once is greeted with it.
-func (a AuthSuccess) append(dst []byte) []byte {
+// Append appends the frame to dst as Encode writes it. It writes what the encoder would make of the
+// fields' tags, without reflection: a fleet that comes back at once is greeted with it.
+func (a AuthSuccess) Append(dst []byte) []byte {
 	dst = append(slices.Grow(dst, len(a.SessionToken)+greeting), `{"type":"auth_success","sessionToken":`...)
 	dst = appendText(dst, a.SessionToken)
 	dst = appendText(append(dst, `,"message":`...), a.Message)

@@ -31,28 +31,35 @@ type field struct{ name, value []byte }
 // fewFields is how many an honest frame has at most, about.
 const fewFields = 16
 
+// shelf is room for the fields of most objects, on the stack of whoever reads one.
+type shelf [fewFields / 2]field
+
 // parseObject lets encoding/json judge the text first, so that finding the fields is only a matter of
 // counting brackets.
-func parseObject(frame []byte) (object, error) {
+func parseObject(frame []byte, room *shelf) (object, error) {
 	if !json.Valid(frame) {
 		return object{}, bad("the frame is not valid JSON")
 	}
-	return splitObject(frame)
+	return splitObject(frame, room)
 }
 
 // splitObject finds the fields of valid JSON.
-func splitObject(valid []byte) (object, error) {
+func splitObject(valid []byte, room *shelf) (object, error) {
 	t := skipSpace(valid)
 	if t[0] != '{' {
 		return object{}, bad("the frame is not a JSON object")
 	}
-	o := object{fields: make([]field, 0, fewFields/2)}
+	o := object{fields: room[:0]}
 	for t = skipSpace(t[1:]); t[0] != '}'; {
-		name, rest := cutValue(t)
+		quoted, rest := cutValue(t)
 		value, rest := cutValue(skipSpace(skipSpace(rest)[1:])) // behind the colon
-		if err := o.put(name, value); err != nil {
+		name, err := o.newName(quoted)
+		if err != nil {
 			return object{}, err
 		}
+		// Not in a method: what is written through a pointer does not stay on the stack.
+		o.fields = append(o.fields, field{name, value})
+		o.places = place(o.places, o.fields)
 		if t = skipSpace(rest); t[0] == ',' {
 			t = skipSpace(t[1:])
 		}
@@ -60,25 +67,30 @@ func splitObject(valid []byte) (object, error) {
 	return o, nil
 }
 
-func (o *object) put(quoted, value []byte) error {
+// newName reads a name that is not in the object yet.
+func (o *object) newName(quoted []byte) ([]byte, error) {
 	name, ok := unquote(quoted)
-	if !ok {
-		return bad("the frame is not valid JSON")
+	switch {
+	case !ok:
+		return nil, bad("the frame is not valid JSON")
+	case o.find(string(name)) >= 0:
+		return nil, bad("a field stands in the frame twice")
 	}
-	if o.find(string(name)) >= 0 {
-		return bad("a field stands in the frame twice")
-	}
-	o.fields = append(o.fields, field{name, value})
-	switch n := len(o.fields); {
+	return name, nil
+}
+
+// place lets the last of many fields be found, and all of them when they become many.
+func place(places map[string]int, fields []field) map[string]int {
+	switch n := len(fields); {
 	case n > fewFields+1:
-		o.places[string(name)] = n - 1
+		places[string(fields[n-1].name)] = n - 1
 	case n == fewFields+1:
-		o.places = make(map[string]int)
-		for i, f := range o.fields {
-			o.places[string(f.name)] = i
+		places = make(map[string]int)
+		for i, f := range fields {
+			places[string(f.name)] = i
 		}
 	}
-	return nil
+	return places
 }
 
 // find is the place of a field, or negative.
@@ -159,7 +171,9 @@ func (o *object) has(name string) bool { return o.value(name) != nil }
 // reader collects the first problem, so that decoders read as a list of fields.
 type reader struct {
 	object
-	err error
+	// err lies elsewhere: what it holds is returned, and the shelf of an object whose reader holds it
+	// would not stay on the stack.
+	err *error
 }
 
 func (r *reader) text(name string, most int) string {
@@ -224,7 +238,7 @@ func (r *reader) decode(name string, into any, want string) bool {
 }
 
 func (r *reader) fail(err error) {
-	if r.err == nil {
-		r.err = err
+	if *r.err == nil {
+		*r.err = err
 	}
 }

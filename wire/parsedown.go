@@ -8,14 +8,15 @@ import (
 // ParseDown decodes a frame from a gateway: the client's half. The error is a *FrameError; a client
 // skips such a frame and goes on.
 func ParseDown(frame []byte) (Down, error) {
-	o, err := parseObject(frame)
+	var room shelf
+	o, err := parseObject(frame, &room)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{object: o}
+	r := &reader{object: o, err: &err}
 	d := r.down()
-	if r.err != nil {
-		return nil, r.err
+	if err != nil {
+		return nil, err
 	}
 	return d, nil
 }

@@ -89,14 +89,15 @@ func ParseUp(frame []byte) (Up, error) {
 	if pong, ok := quickPong(frame); ok {
 		return pong, nil
 	}
-	o, err := parseObject(frame)
+	var room shelf
+	o, err := parseObject(frame, &room)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{object: o}
+	r := &reader{object: o, err: &err}
 	u := r.up()
-	if r.err != nil {
-		return nil, r.err
+	if err != nil {
+		return nil, err
 	}
 	return u, nil
 }
@@ -132,7 +133,7 @@ func (r *reader) auth() Up {
 		Epoch:        r.text("epoch", MaxField),
 	}
 	switch {
-	case r.err != nil:
+	case *r.err != nil:
 	case a.APIKey == "" && a.SessionToken == "":
 		r.fail(bad("auth needs apiKey or sessionToken"))
 	case a.APIKey != "" && a.SessionToken != "":
@@ -146,15 +147,16 @@ func (r *reader) machine(name string) *MachineInfo {
 	if v == nil {
 		return nil
 	}
-	o, err := splitObject(v)
+	var room shelf
+	o, err := splitObject(v, &room)
 	if err != nil {
 		r.fail(bad("%s must be an object without repeated fields", name))
 		return nil
 	}
-	inner := &reader{object: o}
+	inner := &reader{object: o, err: &err}
 	m := inner.info()
-	if inner.err != nil {
-		r.fail(bad("%s.%s", name, inner.err))
+	if err != nil {
+		r.fail(bad("%s.%s", name, err))
 	}
 	return &m
 }

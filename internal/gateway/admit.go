@@ -49,11 +49,12 @@ func (g *Gateway) admit(a *applicant, who session.Identity) {
 	}
 	hello := wire.AuthSuccess{SessionToken: tok, Message: wire.TextAuthenticated}
 	if !a.bare {
-		hello.Welcome = g.welcome(s, who, expires)
-		hello.Seq, hello.Epoch, hello.Recovered = after, epoch, recovered
+		welcome := g.welcome(s, who, expires)
+		welcome.Seq, welcome.Epoch, welcome.Recovered = after, epoch, recovered
+		hello.Welcome = &welcome
 	}
 	g.tellConnected(s, who)
-	s.Start(prepare(hello), after, g.refreshTime(expires))
+	s.Start(greet(hello), after, g.refreshTime(expires))
 	g.compareBoots(a, s, who)
 	g.news(who.Machine, nil)
 	g.metrics.admitted.Inc()
@@ -95,13 +96,20 @@ func (g *Gateway) startingPoint(a wire.Auth) (after uint64, recovered bool) {
 	return g.journal.Resolve(a.Epoch, *a.LastSeq)
 }
 
-func (g *Gateway) welcome(s session.Session, who session.Identity, expires time.Time) *wire.Welcome {
-	return &wire.Welcome{
+func (g *Gateway) welcome(s session.Session, who session.Identity, expires time.Time) wire.Welcome {
+	return wire.Welcome{
 		MachineID:        who.Machine,
 		SessionID:        s.ID(),
 		ExpiresAt:        expires.UTC(),
 		HeartbeatSeconds: g.hub.Heartbeat().Seconds(),
 	}
+}
+
+// greet makes the first frame after a good auth. Its text is written on the stack: a fleet that comes
+// back is sent one each.
+func greet(hello wire.AuthSuccess) socket.Prepared {
+	var room [1 << 10]byte
+	return socket.Prepare(hello.Append(room[:0]))
 }
 
 func claimsOf(who session.Identity) tokenClaims {

@@ -48,39 +48,34 @@ func (a *asker[A]) ask(ctx context.Context, ids []string) []finding[A] {
 
 // insist asks whatever happened before.
 func (a *asker[A]) insist(ctx context.Context, ids []string) []finding[A] {
-	asked := distinct(ids)
-	found := make(map[string]finding[A], len(asked))
-	var mu sync.Mutex
+	asked, at := distinct(ids)
+	found := make([]finding[A], len(asked))
+	left := found
 	var work sync.WaitGroup
 	places := make(chan struct{}, asking)
 	for batch := range batches(asked, askMost-controlsPerID) {
 		places <- struct{}{}
+		answers := left[:len(batch)]
+		left = left[len(batch):]
 		work.Go(func() { // ends with its question, which ctx bounds
-			answers := a.askOnce(ctx, batch)
-			mu.Lock()
-			defer mu.Unlock()
-			for i, id := range batch {
-				found[id] = answers[i]
-			}
+			a.askOnce(ctx, batch, answers)
 			<-places
 		})
 	}
 	work.Wait()
 	findings := make([]finding[A], len(ids))
-	for i, id := range ids {
-		findings[i] = found[id]
+	for i := range ids {
+		findings[i] = found[at[i]]
 	}
 	return findings
 }
 
-// askOnce asks one question.
-func (a *asker[A]) askOnce(ctx context.Context, ids []string) []finding[A] {
+// askOnce asks one question, and writes what is found for each id.
+func (a *asker[A]) askOnce(ctx context.Context, ids []string, findings []finding[A]) {
 	r := a.read(ctx, ids)
-	findings := make([]finding[A], len(ids))
 	for i := range ids {
 		findings[i] = r.finding(i)
 	}
-	return findings
 }
 
 // reading is what one question to the directory brought, in the order of its ids.
@@ -128,16 +123,20 @@ func isCredible(verdicts []directory.Verdict) bool {
 	return found > 0 && absent*5 <= len(verdicts)
 }
 
-func distinct(ids []string) []string {
-	seen := make(map[string]struct{}, len(ids))
-	var list []string
-	for _, id := range ids {
-		if _, again := seen[id]; !again {
-			seen[id] = struct{}{}
+// distinct are the ids without those that come again, and where among them each is.
+func distinct(ids []string) (list []string, at []int) {
+	places := make(map[string]int, len(ids))
+	at = make([]int, len(ids))
+	for i, id := range ids {
+		n, again := places[id]
+		if !again {
+			n = len(list)
+			places[id] = n
 			list = append(list, id)
 		}
+		at[i] = n
 	}
-	return list
+	return list, at
 }
 
 func batches(ids []string, most int) func(func([]string) bool) {

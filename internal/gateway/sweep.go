@@ -56,7 +56,8 @@ func together(live, held []string) []string {
 	if len(held) == 0 {
 		return live
 	}
-	return distinct(slices.Concat(live, held))
+	all, _ := distinct(slices.Concat(live, held))
+	return all
 }
 
 // sweepAccounts tells whether the directory answered for all of them.

@@ -36,6 +36,7 @@ type reception struct {
 	heads   *headReader
 	events  [loopEvents]unix.EpollEvent
 	buf     [receptionBuffer]byte
+	answer  []byte // to the handshake that was read last
 }
 
 // guest is a connection that has said nothing yet.
@@ -270,7 +271,8 @@ func (r *reception) handshake(data []byte, addr netip.AddrPort) (t taken, peer P
 		return taken{}, Peer{}, false
 	}
 	peer, ok = r.rules.Admit(q)
-	return taken{early: data[size:], answer: handshakeAnswer(accept, agree(r.engine.cfg.Subprotocols, q))}, peer, ok
+	r.answer = appendAnswer(r.answer[:0], accept, agree(r.engine.cfg.Subprotocols, q))
+	return taken{early: data[size:], answer: r.answer}, peer, ok
 }
 
 // handOver makes a connection for net/http, and closes it if that cannot be.

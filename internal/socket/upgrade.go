@@ -83,7 +83,7 @@ func takeOver(w http.ResponseWriter, r *http.Request, subprotocols []string) (ta
 		abandon(nc)
 		return taken{}, fmt.Errorf("taking over connection: %w", err)
 	}
-	return taken{nc, slices.Concat(early, unread(nc)), handshakeAnswer(accept, agree(subprotocols, r))}, nil
+	return taken{nc, slices.Concat(early, unread(nc)), appendAnswer(nil, accept, agree(subprotocols, r))}, nil
 }
 
 func refuse(w http.ResponseWriter, why *HandshakeError) error {
@@ -160,8 +160,8 @@ func agree(subprotocols []string, r *http.Request) string {
 	return subprotocols[i]
 }
 
-func handshakeAnswer(accept, subprotocol string) []byte {
-	answer := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+func appendAnswer(answer []byte, accept, subprotocol string) []byte {
+	answer = append(answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: "...)
 	answer = append(append(answer, accept...), "\r\n"...)
 	if subprotocol != "" {

@@ -79,7 +79,7 @@ type Claims struct {
 
 // Signer mints and verifies. It is immutable and safe for concurrent use.
 type Signer struct {
-	secrets      []*sync.Pool // of hash.Hash, under the secret and the one before it
+	secrets      []*sync.Pool // of *pen, under the secret and the one before it
 	installation string
 	life         time.Duration
 }
@@ -92,16 +92,38 @@ func New(c Config) (*Signer, error) {
 	if c.Life == 0 {
 		c.Life = defaultLife
 	}
-	s := &Signer{installation: c.Installation, life: c.Life, secrets: []*sync.Pool{macs(c.Secret)}}
+	s := &Signer{installation: c.Installation, life: c.Life, secrets: []*sync.Pool{pens(c.Secret)}}
 	if len(c.Previous) > 0 {
-		s.secrets = append(s.secrets, macs(c.Previous))
+		s.secrets = append(s.secrets, pens(c.Previous))
 	}
 	return s, nil
 }
 
-// macs keeps hashes whose secret is prepared: that is the larger part of signing so little.
-func macs(secret Secret) *sync.Pool {
-	return &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
+// pen signs. Its secret is prepared, which is the larger part of signing so little, and it has room to
+// write in.
+type pen struct {
+	mac  hash.Hash
+	sum  [sha256.Size]byte
+	text []byte
+}
+
+func pens(secret Secret) *sync.Pool {
+	return &sync.Pool{New: func() any { return &pen{mac: hmac.New(sha256.New, secret)} }}
+}
+
+// appendSignature writes the signature of text behind to.
+func (p *pen) appendSignature(to, text []byte) []byte {
+	p.mac.Reset()
+	_, _ = p.mac.Write(text) // never fails
+	return base64.RawURLEncoding.AppendEncode(to, p.mac.Sum(p.sum[:0]))
+}
+
+// hasSigned tells whether a token ends in the signature of what stands before it.
+func (p *pen) hasSigned(token string) bool {
+	p.text = append(p.text[:0], token...)
+	text, dotted := p.text[:len(token)-signatureLen-1], p.text[len(token)-signatureLen-1:]
+	var want [1 + signatureLen]byte
+	return hmac.Equal(dotted, p.appendSignature(append(want[:0], '.'), text))
 }
 
 // Format hides the secrets from every verb of fmt.
@@ -140,19 +162,11 @@ const signatureLen = (sha256.Size*8 + 5) / 6
 
 // sign writes a token as RFC 7515, section 7.1, has it.
 func (s *Signer) sign(body []byte) string {
-	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(body))+1+signatureLen)
-	token = base64.RawURLEncoding.AppendEncode(append(token, header...), body)
-	return string(appendSignature(append(token, '.'), token, s.secrets[0]))
-}
-
-// appendSignature writes the signature of text under a secret behind to.
-func appendSignature(to, text []byte, macs *sync.Pool) []byte {
-	mac := macs.Get().(hash.Hash)
-	defer macs.Put(mac)
-	mac.Reset()
-	_, _ = mac.Write(text) // never fails
-	var sum [sha256.Size]byte
-	return base64.RawURLEncoding.AppendEncode(to, mac.Sum(sum[:0]))
+	p := s.secrets[0].Get().(*pen)
+	defer s.secrets[0].Put(p)
+	token := base64.RawURLEncoding.AppendEncode(append(p.text[:0], header...), body)
+	p.text = p.appendSignature(append(token, '.'), token)
+	return string(p.text)
 }
 
 // Verify returns what token says, ErrExpired or ErrInvalid. A token older than the present life has
@@ -183,15 +197,15 @@ func (s *Signer) open(token string) (body []byte, ok bool) {
 	if len(token) > maxToken || len(token) < len(header)+1+signatureLen || !strings.HasPrefix(token, header) {
 		return nil, false
 	}
-	text, signature := []byte(token[:len(token)-signatureLen-1]), []byte(token[len(token)-signatureLen-1:])
-	if !slices.ContainsFunc(s.secrets, func(macs *sync.Pool) bool { return isSignature(signature, text, macs) }) {
+	if !slices.ContainsFunc(s.secrets, func(pens *sync.Pool) bool { return isSigned(token, pens) }) {
 		return nil, false
 	}
-	body, err := base64.RawURLEncoding.Strict().DecodeString(string(text[len(header):]))
+	body, err := base64.RawURLEncoding.Strict().DecodeString(token[len(header) : len(token)-signatureLen-1])
 	return body, err == nil
 }
 
-func isSignature(dotted, text []byte, macs *sync.Pool) bool {
-	var want [1 + signatureLen]byte
-	return hmac.Equal(dotted, appendSignature(append(want[:0], '.'), text, macs))
+func isSigned(token string, pens *sync.Pool) bool {
+	p := pens.Get().(*pen)
+	defer pens.Put(p)
+	return p.hasSigned(token)
 }
