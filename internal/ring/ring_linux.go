@@ -149,7 +149,7 @@ func (r *Ring) Result(i int) int32 { return r.results[i] }
 // submit has the kernel see all that is loaded.
 func (r *Ring) submit() error {
 	for left := r.loaded; left > 0; {
-		n, err := r.enter(left, 0, 0, nil)
+		n, err := r.enter(left)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
@@ -173,7 +173,7 @@ func (r *Ring) collect(begun int) error {
 		}
 		r.limit[1] = int64(patience)
 		r.wait.limit = uint64(uintptr(unsafe.Pointer(&r.limit)))
-		_, _ = r.enter(0, begun, getEvents|extArg, &r.wait)
+		r.await(begun)
 	}
 	return ErrLost
 }
@@ -189,13 +189,19 @@ func (r *Ring) reap() int {
 	return int(tail - head)
 }
 
-// enter is the system call. The runtime is told of it: it does not wait, but many transfers take long
-// enough to let another goroutine run.
-func (r *Ring) enter(submit, await, flags int, wait *waitLimit) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), uintptr(await), uintptr(flags),
-		uintptr(unsafe.Pointer(wait)), unsafe.Sizeof(*wait))
+// enter has the kernel make transfers. The runtime is not told of the call: it would wake its watchman
+// (sysmon), who looks about fifty times in the next millisecond. Who makes many calls must let others run
+// between them.
+func (r *Ring) enter(submit int) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(submit), 0, 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// await waits for answers, for as long as the limit says.
+func (r *Ring) await(answers int) {
+	_, _, _ = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, uintptr(answers), getEvents|extArg,
+		uintptr(unsafe.Pointer(&r.wait)), unsafe.Sizeof(r.wait))
 }

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/fleetline/fleetline/internal/socket"
+import (
+	"runtime"
+
+	"github.com/fleetline/fleetline/internal/socket"
+)
 
 // salvoShots is how many sessions a salvo holds: more would save next to nothing, and keep whoever
 // wants one of them waiting.
@@ -56,4 +60,5 @@ func (v *salvo) fire() {
 	}
 	clear(shots)
 	v.loaded = 0
+	runtime.Gosched() // the engine's call is long, and the runtime does not know of it
 }

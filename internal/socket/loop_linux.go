@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/fleetline/fleetline/internal/socket/frame"
@@ -49,6 +50,7 @@ func newLoop(e *Epoll) (*loop, error) {
 func (lp *loop) run() {
 	err := lp.raw.Read(func(uintptr) (done bool) {
 		for lp.turn() {
+			runtime.Gosched() // its calls are long, and the runtime does not know of them
 		}
 		return false
 	})
@@ -69,7 +71,7 @@ func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // turn handles what has happened, and tells whether there may be more.
 func (lp *loop) turn() bool {
-	n, err := unix.EpollWait(lp.fd, lp.events[:], 0)
+	n, err := look(lp.fd, lp.events[:])
 	if errors.Is(err, unix.EINTR) {
 		return true
 	}

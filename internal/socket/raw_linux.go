@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls of this file never wait: the flags say so with every call, whatever the descriptor says.
+// The calls of this file never wait: the flags say so with every call, whatever the descriptor says. The
+// runtime is not told of the frequent ones: it would only prepare for a wait that does not come.
 const (
 	recvFlags = unix.MSG_DONTWAIT
 	sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
@@ -18,17 +19,25 @@ const (
 
 // recv reads into p, which must not be empty. Zero bytes without an error are the end.
 func recv(fd int, p []byte) (int, error) {
-	n, _, err := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), recvFlags, 0, 0)
+	n, _, err := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), recvFlags, 0, 0)
 	if err != 0 {
 		return 0, err
 	}
 	return int(n), nil
 }
 
-// send writes what the kernel takes of p, which must not be empty. The runtime is not told of the
-// call: it would only prepare for a wait that does not come.
+// send writes what the kernel takes of p, which must not be empty.
 func send(fd int, p []byte) (int, error) {
 	n, _, err := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), sendFlags, 0, 0)
+	if err != 0 {
+		return 0, err
+	}
+	return int(n), nil
+}
+
+// look tells what has happened to the descriptors that an epoll knows, without waiting.
+func look(epoll int, events []unix.EpollEvent) (int, error) {
+	n, _, err := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 	if err != 0 {
 		return 0, err
 	}
