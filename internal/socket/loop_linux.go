@@ -130,9 +130,11 @@ func (l line) disarm() {
 	l.disarmLocked()
 }
 
-// disarmLocked ends the waiting for room if nothing needs it. A peer that stays behind is armed once.
+// disarmLocked ends the waiting for room if nothing needs it. A peer that stays behind is armed once. Who
+// was refused during a Drained call for want of budget may have been armed meanwhile, and goes on waiting.
 func (l line) disarmLocked() {
-	if l.has(armed) && !l.has(full|holding) {
+	owed := l.has(refused) && !l.has(waiting)
+	if l.has(armed) && !l.has(full|holding) && !owed {
 		l.unset(armed)
 		l.interestLocked()
 	}
