@@ -106,7 +106,7 @@ func section(b *strings.Builder, r *report, scenario, top string) {
 		remarks(b, x)
 	}
 	if top != "" {
-		fmt.Fprintf(b, "\nWhat fleetline spent here (`go tool pprof -top`, all that was measured together):\n\n```\n%s```\n", top)
+		fmt.Fprintf(b, "\nWhat fleetline spent here (`go tool pprof -top`, all its parts together):\n\n```\n%s```\n", top)
 	}
 }
 

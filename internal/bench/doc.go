@@ -56,7 +56,8 @@ type Config struct {
 	ServerArgs []string
 	// Peers are measured beside the gateway, in the scenarios that they can take part in.
 	Peers []Peer
-	// Profiles is a folder for CPU profiles of the gateway, one for each part that is measured. "": none.
+	// Profiles is a folder for CPU profiles of the gateway, one for each part that is measured; where there
+	// are several rounds, of another one that is not told. "": none.
 	Profiles string
 	// Log takes a line for each step. nil: nobody is told.
 	Log io.Writer

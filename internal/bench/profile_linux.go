@@ -18,7 +18,7 @@ func (r *run) profile(ctx context.Context) (wait func()) {
 	if r.config.Profiles == "" || r.gateway == nil {
 		return func() {}
 	}
-	name := fmt.Sprintf("%s-%d-%d.pprof", r.result.Scenario, r.result.round, len(r.result.Profiles)+1)
+	name := fmt.Sprintf("%s-%d.pprof", r.result.Scenario, len(r.result.Profiles)+1)
 	seconds := math.Ceil((r.config.Duration + time.Second/2).Seconds())
 	taken := make(chan error, 1)
 	go func() { // wait waits for it

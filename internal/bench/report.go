@@ -40,8 +40,6 @@ type Result struct {
 	// Profiles are files in Config.Profiles: where the CPU time of the gateway went.
 	Profiles []string `json:"profiles,omitempty"`
 	Error    string   `json:"error,omitempty"`
-
-	round int // 1 for the first
 }
 
 // Figure is one measured number. Keys are stable and unique within a scenario.
@@ -80,6 +78,14 @@ func medianOf(rounds []Result) Result {
 		all.Figures[i].settle()
 	}
 	return all
+}
+
+// profile takes over the profiles of a round that is not told.
+func (r *Result) profile(round Result) {
+	r.Profiles = round.Profiles
+	if round.Error != "" {
+		r.Notes = append(r.Notes, "the profiles are not whole: "+round.Error)
+	}
 }
 
 // add notes what a round measured.

@@ -91,17 +91,23 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 }
 
 // inTurn measures a scenario at each server in its turn, round after round: what the host does to
-// figures for a minute falls on all servers, and the figures told are the medians of the rounds.
+// figures for a minute falls on all servers, and the figures told are the medians of the rounds. Profiles
+// cost the gateway something, and so have a round of their own.
 func (c Config) inTurn(ctx context.Context, name string) (all []Result) {
 	servers := []Peer{{Name: "fleetline"}}
 	if slices.Contains(forPeers(), name) {
 		servers = append(servers, c.Peers...)
 	}
+	told := c
+	if c.roundsOf(name) > 1 {
+		told.Profiles = ""
+	}
 	rounds := make([][]Result, len(servers))
 	for round := 1; round <= c.roundsOf(name); round++ {
 		for i, p := range servers {
 			if ctx.Err() == nil {
-				rounds[i] = append(rounds[i], measure(ctx, c, name, round, p))
+				fmt.Fprintf(c.Log, "%s: %s, round %d\n", name, p.Name, round)
+				rounds[i] = append(rounds[i], measure(ctx, told, name, p))
 			}
 		}
 	}
@@ -109,6 +115,10 @@ func (c Config) inTurn(ctx context.Context, name string) (all []Result) {
 		if len(of) > 0 {
 			all = append(all, medianOf(of))
 		}
+	}
+	if told.Profiles != c.Profiles && ctx.Err() == nil {
+		fmt.Fprintf(c.Log, "%s: %s, profiles\n", name, servers[0].Name)
+		all[0].profile(measure(ctx, c, name, servers[0]))
 	}
 	return all
 }
@@ -154,10 +164,9 @@ func describeHost() Host {
 
 // measure measures a scenario at one server, and before and after it what the host takes for a write: that
 // differs from one minute to the next.
-func measure(ctx context.Context, c Config, name string, round int, p Peer) Result {
+func measure(ctx context.Context, c Config, name string, p Peer) Result {
 	load, _ := os.ReadFile("/proc/loadavg")
-	result := Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}, round: round}
-	fmt.Fprintf(c.Log, "%s: %s, round %d of %d\n", name, p.Name, round, c.roundsOf(name))
+	result := Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
 	before, err := writeCost()
 	if err != nil {
 		result.Error = err.Error()
