@@ -46,7 +46,7 @@ func goals() []goal {
 		holding = "what is counted is the growth of the process: the records of session and connection, the directory's entry and " +
 			"what JetStream holds of the machine's record (some 200 bytes), and whatever the heap keeps in half used pages"
 		connecting = "nearly half is the kernel's (accepting, a read and a write for the handshake, another of each for " +
-			"the first frame, watching the descriptor), where a write alone takes what is noted below; a sixth is memory and " +
+			"the first frame, watching the descriptor), where a write alone takes what is noted below; a tenth is memory and " +
 			"the collector; the rest is spread thinly over the token's signature, JSON, the event, the line of the log and wake-ups"
 		beating = "four fifths are the kernel's: a write and a read for each machine, of which the write alone takes what is " +
 			"noted below (a little less through io_uring), and waking the process for a few answers at a time"
@@ -64,7 +64,7 @@ func goals() []goal {
 		storming = "all come at once, so it is the CPU of connecting everybody, at both ends, on two processors"
 		asking   = "questions are put together while one is on its way, so a directory that answers sooner, or machines that come " +
 			"less at once, make more of them"
-		cutting = "a deletion is a compare and swap in the log, a read that proves it and the wake-ups between them, and waits " +
+		cutting = "a deletion is a compare and swap in the log and the wake-ups between it, the gateway and the socket, and waits " +
 			"behind whatever else runs on two processors"
 		stalling = "those that do not read cost no write, so the profile is that of writes to the others; server and load share " +
 			"two processors, and so few messages are sent that a p99 is that of the slowest, which anything may have held up"

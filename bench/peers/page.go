@@ -30,6 +30,7 @@ type result struct {
 	Server   string   `json:"server"`
 	Load     float64  `json:"loadBefore,omitempty"`
 	Write    float64  `json:"writeMicros,omitempty"`
+	Fault    float64  `json:"faultMicros,omitempty"`
 	Took     float64  `json:"tookSeconds"`
 	Figures  []figure `json:"figures"`
 	Notes    []string `json:"notes,omitempty"`
@@ -113,7 +114,8 @@ func section(b *strings.Builder, r *report, scenario, top string) {
 func remarks(b *strings.Builder, x result) {
 	fmt.Fprintf(b, "- %s: took %g s", x.Server, x.Took)
 	if x.Write > 0 {
-		fmt.Fprintf(b, "; before it the load average was %.2f, and one write of 128 B to a socket, before and after it, took %g us of CPU", x.Load, x.Write)
+		fmt.Fprintf(b, "; before it the load average was %.2f, and one write of 128 B to a socket, before and after it, took %g us of CPU, and a fresh page of memory %g us",
+			x.Load, x.Write, x.Fault)
 	}
 	b.WriteString("\n")
 	for _, note := range x.Notes {
@@ -148,9 +150,17 @@ func (x result) figure(key string) *figure {
 
 // figure finds what a server reached; nil if it was not measured.
 func (r *report) figure(server, scenario, key string) *figure {
-	for _, x := range r.Results {
-		if x.Server == server && x.Scenario == scenario {
-			return x.figure(key)
+	if x := r.of(server, scenario); x != nil {
+		return x.figure(key)
+	}
+	return nil
+}
+
+// of finds the result of a scenario at a server; nil if there is none.
+func (r *report) of(server, scenario string) *result {
+	for i := range r.Results {
+		if x := &r.Results[i]; x.Server == server && x.Scenario == scenario {
+			return x
 		}
 	}
 	return nil

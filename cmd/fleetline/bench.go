@@ -127,8 +127,8 @@ func (c *console) printNotes(r *bench.Report, scenario string) {
 		if result == nil {
 			continue
 		}
-		fmt.Fprintf(c.out, "  %s: took %.1f s; before it the load average was %.2f, and one write of 128 B to a socket took %.2f us of CPU\n",
-			server, result.Took, result.Load, result.Write)
+		fmt.Fprintf(c.out, "  %s: took %.1f s; before it the load average was %.2f, and one write of 128 B to a socket took %.2f us of CPU, a fresh page %.2f us\n",
+			server, result.Took, result.Load, result.Write, result.Fault)
 		for _, note := range result.Notes {
 			fmt.Fprintf(c.out, "  %s: %s\n", server, note)
 		}

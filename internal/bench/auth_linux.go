@@ -31,7 +31,7 @@ func (r *run) come(ctx context.Context, key, text string, how connecting) error 
 	}
 	var in answer
 	began := now()
-	cpu, err := r.cpuDuring(ctx, func() (err error) {
+	used, err := r.usedDuring(ctx, func() (err error) {
 		in, err = r.connect(ctx, 0, r.config.Machines, how)
 		return err
 	})
@@ -39,7 +39,8 @@ func (r *run) come(ctx context.Context, key, text string, how connecting) error 
 		return err
 	}
 	n := float64(r.config.Machines)
-	r.figure(key+".cpuMicros", text+": server CPU", "us", each(cpu, n))
+	r.figure(key+".cpuMicros", text+": server CPU", "us", each(used.cpu, n))
+	r.figure(key+".faults", text+": page faults of the server", "each", float64(used.faults)/n)
 	r.figure(key+".perSecond", text+": rate", "/s", n/time.Duration(in.At-began).Seconds())
 	r.times(key, text+":", in.Took, .5, .99)
 	return nil

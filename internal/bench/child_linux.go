@@ -106,12 +106,12 @@ func (c *child) lastWords(err error) error {
 
 var errEnded = errors.New("the server has ended")
 
-// cpu is the CPU time the child has used so far.
-func (c *child) cpu() (time.Duration, error) {
+// used is what the child has used so far.
+func (c *child) used() (use, error) {
 	if c.hasEnded() {
-		return 0, errEnded
+		return use{}, errEnded
 	}
-	return cpuOf(c.pid())
+	return useOf(c.pid())
 }
 
 func (c *child) memory() (memory, error) {

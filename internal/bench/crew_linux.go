@@ -238,8 +238,8 @@ func sum(answers []answer) answer {
 // cpu is the CPU time that the workers have used so far.
 func (c *crew) cpu() (total time.Duration) {
 	for _, h := range c.hands {
-		if used, err := cpuOf(h.command.Process.Pid); err == nil { // else its next answer is missing
-			total += used
+		if used, err := useOf(h.command.Process.Pid); err == nil { // else its next answer is missing
+			total += used.cpu
 		}
 	}
 	return total

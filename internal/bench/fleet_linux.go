@@ -158,19 +158,26 @@ func (r *run) ids(ctx context.Context, to int) ([]string, error) {
 
 // cpuDuring is the server's CPU time while f runs. That of the workers is noted beside it.
 func (r *run) cpuDuring(ctx context.Context, f func() error) (time.Duration, error) {
+	used, err := r.usedDuring(ctx, f)
+	return used.cpu, err
+}
+
+// usedDuring is cpuDuring with what else the server used.
+func (r *run) usedDuring(ctx context.Context, f func() error) (use, error) {
 	defer r.profile(ctx)()
-	before, err := r.server.process().cpu()
+	before, err := r.server.process().used()
 	if err != nil {
-		return 0, err
+		return use{}, err
 	}
 	load := r.crew.cpu()
 	if err := f(); err != nil {
-		return 0, err
+		return use{}, err
 	}
-	after, err := r.server.process().cpu()
-	r.serverCPU += after - before
+	after, err := r.server.process().used()
+	used := use{after.cpu - before.cpu, after.faults - before.faults}
+	r.serverCPU += used.cpu
 	r.loadCPU += r.crew.cpu() - load
-	return after - before, err
+	return used, err
 }
 
 // settled is the server's memory when all that it can do without has gone back to the system.

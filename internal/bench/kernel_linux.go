@@ -3,6 +3,8 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -46,6 +48,42 @@ func writeCost() (time.Duration, error) {
 	}
 	slices.Sort(took)
 	return took[len(took)/2], nil
+}
+
+// faultPages are few enough to take no time, and enough for a mean.
+const faultPages = 4096
+
+// faultCost is the CPU time of the first touch of a page of memory. Virtual hosts differ in it by more
+// than in anything else, and a server that has grown or given memory back pays it for each page.
+func faultCost() (time.Duration, error) {
+	room, err := unix.Mmap(-1, 0, faultPages*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return 0, fmt.Errorf("measuring a page fault: %w", err)
+	}
+	defer func() { _ = unix.Munmap(room) }()
+	_ = unix.Madvise(room, unix.MADV_NOHUGEPAGE) // a kernel without huge pages refuses it
+	runtime.LockOSThread()                       // the time is a thread's
+	defer runtime.UnlockOSThread()
+	began := threadTime()
+	for at := 0; at < len(room); at += os.Getpagesize() {
+		room[at] = 1
+	}
+	return (threadTime() - began) / faultPages, nil
+}
+
+// hostCost are what the host takes for what no server can do without.
+type hostCost struct{ write, fault time.Duration }
+
+func costs() (c hostCost, err error) {
+	if c.write, err = writeCost(); err == nil {
+		c.fault, err = faultCost()
+	}
+	return c, err
+}
+
+// micros is the mean of two times in microseconds, of which two digits after the point are kept.
+func micros(before, after time.Duration) float64 {
+	return math.Round(float64((before+after).Nanoseconds())/20) / 100
 }
 
 // threadTime is the CPU time of this thread.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -21,11 +22,16 @@ type memory struct {
 	anonymous int64 // without pages of files, such as the program's own text: RssAnon
 }
 
-// cpuOf is the CPU time that a process has used since its start.
-func cpuOf(pid int) (time.Duration, error) {
+// use is what a process has used since its start.
+type use struct {
+	cpu    time.Duration
+	faults int64 // pages that were new to it, or were not mapped yet, and did not come from a disk
+}
+
+func useOf(pid int) (use, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return use{}, err
 	}
 	return parseStat(text)
 }
@@ -38,23 +44,22 @@ func memoryOf(pid int) (memory, error) {
 	return parseStatus(text)
 }
 
-// parseStat adds up utime and stime, fields 14 and 15. The second field is the program's name in
-// brackets, which may hold spaces and brackets itself.
-func parseStat(text []byte) (time.Duration, error) {
+// parseStat reads minflt, field 10, and adds up utime and stime, fields 14 and 15. The second field is
+// the program's name in brackets, which may hold spaces and brackets itself.
+func parseStat(text []byte) (use, error) {
 	_, rest, found := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte(") "))
 	fields := bytes.Fields(rest)
 	if !found || len(fields) < 13 {
-		return 0, fmt.Errorf("reading a process's times: too few fields")
+		return use{}, errors.New("reading what a process has used: too few fields")
 	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(string(f), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("reading a process's times: %w", err)
+	var n [3]int64
+	for i, field := range []int{10, 14, 15} {
+		var err error
+		if n[i], err = strconv.ParseInt(string(fields[field-3]), 10, 64); err != nil {
+			return use{}, fmt.Errorf("reading what a process has used: %w", err)
 		}
-		ticks += n
 	}
-	return time.Duration(ticks) * tickLength, nil
+	return use{time.Duration(n[1]+n[2]) * tickLength, n[0]}, nil
 }
 
 func parseStatus(text []byte) (m memory, err error) {

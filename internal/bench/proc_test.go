@@ -9,8 +9,8 @@ func TestTheCPUTimeIsReadBehindAnyProgramName(t *testing.T) {
 	rest := " S 1 1 1 0 -1 4194560 100 200 0 0 123 77 5 6 20 0 9 0 12345 1000000 500"
 	for _, name := range []string{"(fleetline)", "(a b)", "(odd) S 1)", "(((()"} {
 		got, err := parseStat([]byte("4711 " + name + rest))
-		if want := 2 * time.Second; err != nil || got != want {
-			t.Errorf("of %s: got %s, %v, want %s", name, got, err, want)
+		if want := (use{2 * time.Second, 100}); err != nil || got != want {
+			t.Errorf("of %s: got %v, %v, want %v", name, got, err, want)
 		}
 	}
 }
@@ -18,7 +18,7 @@ func TestTheCPUTimeIsReadBehindAnyProgramName(t *testing.T) {
 func TestWhatIsNoStatLineIsAnError(t *testing.T) {
 	for _, text := range []string{"", "1", "1 (x)", "1 (x) S 1 2 3", "1 (x) S 1 1 1 0 -1 4194560 100 200 0 0 a b 5 6"} {
 		if got, err := parseStat([]byte(text)); err == nil {
-			t.Errorf("of %q: got %s", text, got)
+			t.Errorf("of %q: got %v", text, got)
 		}
 	}
 }

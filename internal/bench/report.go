@@ -33,7 +33,9 @@ type Result struct {
 	Load float64 `json:"loadBefore"`
 	// Write is the CPU time, in microseconds, that one write of 128 bytes to one socket of many took this
 	// host, just before and just after: by that the kernel's share of a figure can be told from the server's.
-	Write   float64  `json:"writeMicros"`
+	Write float64 `json:"writeMicros"`
+	// Fault is the same of the first touch of a page of memory.
+	Fault   float64  `json:"faultMicros"`
 	Took    float64  `json:"tookSeconds"`
 	Figures []Figure `json:"figures"`
 	Notes   []string `json:"notes,omitempty"`
@@ -57,6 +59,7 @@ func medianOf(rounds []Result) Result {
 	all := Result{Scenario: rounds[0].Scenario, Server: rounds[0].Server, Figures: []Figure{}}
 	all.Load = medianBy(rounds, func(r Result) float64 { return r.Load })
 	all.Write = medianBy(rounds, func(r Result) float64 { return r.Write })
+	all.Fault = medianBy(rounds, func(r Result) float64 { return r.Fault })
 	all.Took = medianBy(rounds, func(r Result) float64 { return r.Took })
 	var failed []string
 	for _, r := range rounds {

@@ -162,12 +162,12 @@ func describeHost() Host {
 	}
 }
 
-// measure measures a scenario at one server, and before and after it what the host takes for a write: that
-// differs from one minute to the next.
+// measure measures a scenario at one server, and before and after it what the host takes for a write and
+// for a fresh page: that differs from one minute to the next.
 func measure(ctx context.Context, c Config, name string, p Peer) Result {
 	load, _ := os.ReadFile("/proc/loadavg")
 	result := Result{Scenario: name, Server: p.Name, Load: loadOf(string(load)), Figures: []Figure{}}
-	before, err := writeCost()
+	before, err := costs()
 	if err != nil {
 		result.Error = err.Error()
 		return result
@@ -175,8 +175,8 @@ func measure(ctx context.Context, c Config, name string, p Peer) Result {
 	began := time.Now()
 	err = measureAt(ctx, c, p, &result)
 	result.Took = math.Round(time.Since(began).Seconds()*10) / 10
-	after, failed := writeCost()
-	result.Write = math.Round(float64((before+after).Nanoseconds())/20) / 100
+	after, failed := costs()
+	result.Write, result.Fault = micros(before.write, after.write), micros(before.fault, after.fault)
 	if err := errors.Join(err, failed); err != nil {
 		result.Error = err.Error()
 	}
