@@ -18,20 +18,27 @@ func TestWhoseAnswerIsLostIsEndedBecauseWhatItSaidMayBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[1])
-	l, err := e.enter(pair[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := entered(t, e)
 	lp := &loop{engine: e} // it is not running
 	lp.swallow(l, nil, ring.NotCertain, time.Now())
 	if id := <-ended; id != l.id {
 		t.Errorf("%x ended, want %x", uint64(id), uint64(l.id))
 	}
+}
+
+// entered is a connection of the engine that no loop watches yet.
+func entered(t *testing.T, e *Epoll) line {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(pair[1]) })
+	l, err := e.enter(pair[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // endings is a handler that hears of ends alone.

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestWhoeverIsRefusedInDrainedIsDrainedAgain has the budget used up and free again while a Drained call
@@ -21,15 +19,7 @@ func TestWhoeverIsRefusedInDrainedIsDrainedAgain(t *testing.T) {
 	}
 	defer e.Close()
 	h.engine = e
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[1])
-	l, err := e.enter(pair[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := entered(t, e)
 	if err := l.watch(); err != nil {
 		t.Fatal(err)
 	}
