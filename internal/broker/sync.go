@@ -99,6 +99,7 @@ func syncChanged(dir string, before, now map[string]fs.FileInfo) error {
 // compareBlocks returns those that were written to since, and whether there are other files than before.
 // A record always makes its block longer, so the time of a write may be coarse.
 func compareBlocks(before, now map[string]fs.FileInfo) (changed []string, areOthers bool) {
+	areOthers = len(before) != len(now)
 	for name, info := range now {
 		was := before[name]
 		isSame := was != nil && os.SameFile(was, info)
