@@ -69,15 +69,7 @@ func (b *accountBook) close() {
 	}
 }
 
-func (b *accountBook) apply(id string, value []byte, revision uint64) {
-	b.take(id, value, revision, false)
-}
-
-func (b *accountBook) applyOwn(id string, value []byte, revision uint64) {
-	b.take(id, value, revision, true)
-}
-
-func (b *accountBook) take(id string, value []byte, revision uint64, isOwn bool) {
+func (b *accountBook) apply(id string, value []byte, revision uint64, isOwn bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	was := b.pages[id]

@@ -25,7 +25,7 @@ func TestAnOldKeyOpensToTheMomentItsGraceEnds(t *testing.T) {
 		defer b.close()
 		old, fresh := directory.Key("old"), directory.Key("new")
 		keys := rotated([]keyRecord{{Digest: digest(old.Digest())}}, fresh, time.Now(), time.Hour)
-		b.apply("acc", accountWith(keys...), 1)
+		b.apply("acc", accountWith(keys...), 1, false)
 		time.Sleep(time.Hour - time.Nanosecond)
 		for _, k := range []directory.Key{old, fresh} {
 			if v := b.lookup(k.Digest()).Verdict; v != directory.Found {
@@ -55,10 +55,10 @@ func TestTheEndOfAGraceIsReportedAtThatMoment(t *testing.T) {
 		}
 		current := keyRecord{Digest: digest(directory.Key("now").Digest())}
 		// As after a restart: the records are read, with graces that are still running.
-		b.apply("slow", accountWith(current, until(time.Hour)), 1)
-		b.apply("fast", accountWith(current, until(time.Minute)), 2)
-		b.apply("gone", accountWith(current, until(time.Second)), 3)
-		b.apply("gone", encode(accountRecord{CreatedAt: start, DeletedAt: start}), 4)
+		b.apply("slow", accountWith(current, until(time.Hour)), 1, false)
+		b.apply("fast", accountWith(current, until(time.Minute)), 2, false)
+		b.apply("gone", accountWith(current, until(time.Second)), 3, false)
+		b.apply("gone", encode(accountRecord{CreatedAt: start, DeletedAt: start}), 4, false)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		type report struct {
@@ -98,17 +98,17 @@ func TestRotatingWithoutGraceEndsEveryOtherKey(t *testing.T) {
 func TestALateRecordUndoesNothing(t *testing.T) {
 	accounts := newAccountBook(quietLogger())
 	exists := accountWith(keyRecord{Digest: digest{1}})
-	accounts.apply("acc", exists, 1)
-	accounts.apply("acc", encode(accountRecord{CreatedAt: time.Now(), DeletedAt: time.Now()}), 3)
-	accounts.apply("acc", exists, 2)
+	accounts.apply("acc", exists, 1, false)
+	accounts.apply("acc", encode(accountRecord{CreatedAt: time.Now(), DeletedAt: time.Now()}), 3, false)
+	accounts.apply("acc", exists, 2, false)
 	if v := accounts.check("acc").Verdict; v != directory.Deleted {
 		t.Errorf("the account is %v", v)
 	}
 	machines := newMachineBook(quietLogger())
 	r := slotRecord{Account: "acc", Lives: []lifeRecord{{ID: "m", EnrolledAt: time.Now()}}}
-	machines.apply(r.key(), encode(r), 1)
-	machines.apply(r.key(), encode(r.with(0, func(l *lifeRecord) { l.DeletedAt = time.Now() })), 3)
-	machines.apply(r.key(), encode(r), 2)
+	machines.apply(r.key(), encode(r), 1, false)
+	machines.apply(r.key(), encode(r.with(0, func(l *lifeRecord) { l.DeletedAt = time.Now() })), 3, false)
+	machines.apply(r.key(), encode(r), 2, false)
 	if v := machines.check("m").Verdict; v != directory.Deleted {
 		t.Errorf("the machine is %v", v)
 	}
@@ -126,7 +126,7 @@ func TestEnrolmentFollowsItsRules(t *testing.T) {
 		revision := uint64(0)
 		store := func(r slotRecord) {
 			revision++
-			book.apply(r.key(), encode(r), revision)
+			book.apply(r.key(), encode(r), revision, false)
 		}
 		hwids := []string{"", "box"}
 		for _, h := range hwids {
@@ -186,10 +186,10 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		accounts, machines := newAccountBook(quietLogger()), newMachineBook(quietLogger())
 		defer accounts.close()
-		accounts.apply("acc", value, 1)
-		machines.apply(r.key(), value, 1)
-		machines.apply(seenPrefix+"m", value, 2)
-		machines.apply(pageKey(7), value, 3)
+		accounts.apply("acc", value, 1, false)
+		machines.apply(r.key(), value, 1, false)
+		machines.apply(seenPrefix+"m", value, 2, false)
+		machines.apply(pageKey(7), value, 3, false)
 		if v := accounts.check("acc").Verdict; v == directory.NotFound && value != nil {
 			t.Error("a record that is there is not found")
 		}

@@ -21,10 +21,8 @@ import (
 // book is what a bucket's records are read into.
 type book interface {
 	// apply takes in a record, unless a later one of that key has been taken in. Without a value
-	// the record was removed.
-	apply(key string, value []byte, revision uint64)
-	// applyOwn is apply for a record that the leader has taken from this process.
-	applyOwn(key string, value []byte, revision uint64)
+	// the record was removed. isOwn is one that the leader has taken from this process.
+	apply(key string, value []byte, revision uint64, isOwn bool)
 	// reset forgets everything.
 	reset()
 }
@@ -199,11 +197,7 @@ func (b *bucket) hear(key string, value []byte, revision uint64) {
 	b.mu.Lock()
 	asked, isAsked := b.asked[key]
 	b.mu.Unlock()
-	if isAsked && bytes.Equal(asked, value) {
-		b.book.applyOwn(key, value, revision)
-		return
-	}
-	b.book.apply(key, value, revision)
+	b.book.apply(key, value, revision, isAsked && bytes.Equal(asked, value))
 }
 
 // take lets readers see what this node has stored, unless the book is by now that of another stream.
@@ -213,7 +207,7 @@ func (b *bucket) take(origin time.Time, key string, value []byte, revision uint6
 	b.bytes.Add(int64(len(key) + len(value) + overhead))
 	if origin.Equal(b.created) {
 		b.newest = max(b.newest, revision)
-		b.book.applyOwn(key, value, revision)
+		b.book.apply(key, value, revision, true)
 	}
 }
 

@@ -101,15 +101,7 @@ func (b *machineBook) recordLocked(s *slot) slotRecord {
 	return r
 }
 
-func (b *machineBook) apply(key string, value []byte, revision uint64) {
-	b.take(key, value, revision, false)
-}
-
-func (b *machineBook) applyOwn(key string, value []byte, revision uint64) {
-	b.take(key, value, revision, true)
-}
-
-func (b *machineBook) take(key string, value []byte, revision uint64, isOwn bool) {
+func (b *machineBook) apply(key string, value []byte, revision uint64, isOwn bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if strings.HasPrefix(key, seenPrefix) {

@@ -205,7 +205,7 @@ func TestEachMachineHasItsOwnLineOnAPage(t *testing.T) {
 	for n := range 3000 {
 		id := fmt.Sprint("machine ", n)
 		r := slotRecord{Account: "acc", HWID: id, Lives: []lifeRecord{{ID: id, EnrolledAt: began.Add(-time.Hour)}}}
-		d.machines.book.apply(r.key(), encode(r), uint64(n+1)) // not in the store: it is about pages
+		d.machines.book.apply(r.key(), encode(r), uint64(n+1), false) // not in the store: it is about pages
 		news = append(news, directory.Seen{MachineID: id, At: began.Add(time.Duration(n))})
 	}
 	seen := func(news []directory.Seen) {

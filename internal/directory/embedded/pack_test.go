@@ -70,7 +70,7 @@ func TestNewsStayWithTheirMachine(t *testing.T) {
 	revision := uint64(0)
 	store := func(key string, record any) {
 		revision++
-		b.apply(key, encode(record), revision)
+		b.apply(key, encode(record), revision, false)
 	}
 	check := func(id string, seen int, host string) {
 		t.Helper()
@@ -113,8 +113,8 @@ func TestAMachineInTheBookKeepsFewBytes(t *testing.T) {
 				ID: id, EnrolledAt: time.Unix(int64(i), 0).UTC(),
 				Info: directory.MachineInfo{Hostname: fmt.Sprint("host-", i), OS: "linux", Arch: "amd64", CPUCores: 8, RAMBytes: 1 << 34, HWID: hwid, Version: "1.2.3"},
 			}}}
-			b.apply(r.key(), encode(r), uint64(2*i+1))
-			b.apply(seenPrefix+id, encode(seenRecord{At: time.Unix(int64(i), 1).UTC()}), uint64(2*i+2))
+			b.apply(r.key(), encode(r), uint64(2*i+1), false)
+			b.apply(seenPrefix+id, encode(seenRecord{At: time.Unix(int64(i), 1).UTC()}), uint64(2*i+2), false)
 		}
 	}
 	heap := func() int64 {
