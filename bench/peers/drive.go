@@ -118,7 +118,7 @@ func tableOf(top string) string {
 	return b.String()
 }
 
-// thrice are flags of bench that others may follow: this host's minutes differ by more than servers do.
+// thrice are flags of bench that others may follow: a host's minutes differ by more than servers do.
 func thrice() []string { return []string{"--rounds=3", "--duration=3s"} }
 
 func measure(ctx context.Context, program string, more, peers []string) (*report, []byte, error) {

@@ -47,14 +47,9 @@ type alone struct {
 }
 
 func libraries() []alone {
-	const (
-		filling = "17 kB for each connection are cleared, filled and collected, which this host is slow with also where no " +
-			"page is fresh; a server that only accepts, reads and answers shows the same"
-		entering = "a loop of net.Conn.Write without any library is as slow: beside the write there is the way into the " +
-			"kernel, and the runtime's watch over who is there"
-	)
+	const entering = "a loop of net.Conn.Write without any library is as slow: beside the write there is the way into the " +
+		"kernel, and the runtime's watch over who is there"
 	return []alone{
-		{"coder", connects, 1.7, filling},
 		{"gorilla", withFour, 1.3, entering},
 		{"gorilla", withSixty4, 1.4, entering},
 	}
