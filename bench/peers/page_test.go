@@ -85,29 +85,12 @@ func TestEveryGoalSaysWhatHoldsItBack(t *testing.T) {
 
 func TestAPeerThatIsSlowerThanTheHostIsADefectOfTheBench(t *testing.T) {
 	r := measured("heartbeat", "cpuMicros", map[string]float64{"fleetline": 17, "node": 52, "gorilla": 34, "coder": 60})
+	for i := range r.Results {
+		r.Results[i].Write = 2 * referenceWrite
+	}
 	got := page(r, nil, nil)
 	if n := strings.Count(got, "**defect**"); n != 1 || !strings.Contains(got, "3.00x | 2.00x | 1.50x **defect**") {
 		t.Errorf("a peer that is three times as slow on a host that is twice as slow:\n%s", got)
-	}
-}
-
-func TestARowThatTheLibraryAloneMakesWorseIsNoDefectUpToThat(t *testing.T) {
-	for gorilla, defects := range map[float64]int{131_000: 0, 130_000: 1} {
-		r := measured("fanout", "live128.with4.perSecond", map[string]float64{"gorilla": gorilla})
-		got := page(r, nil, nil)
-		if strings.Count(got, "**defect**") != defects || strings.Count(got, "without any library is as slow") != 1-defects {
-			t.Errorf("%g/s beside 204,000 on a host that is as fast: want %d defects:\n%s", gorilla, defects, got)
-		}
-	}
-}
-
-func TestPageFaultsAreTheHosts(t *testing.T) {
-	r := measured("auth", "key.cpuMicros", map[string]float64{"node": 106, "gorilla": 77, "coder": 164})
-	coder := r.of("coder", "auth")
-	coder.Figures, coder.Fault = append(coder.Figures, figure{Key: "key.faults", Value: 8}), 12.5
-	got := page(r, nil, nil)
-	if want := "| coder | us for a connect and auth, page faults apart | 64 | 64 | 1.00x | 1.00x | 1.00x |"; !strings.Contains(got, want) {
-		t.Errorf("the page does not say %q:\n%s", want, got)
 	}
 }
 

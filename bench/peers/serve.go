@@ -24,10 +24,12 @@ type control struct {
 
 // serve listens on two free ports, says which, and serves until ctx ends.
 func serve(ctx context.Context, dialect string, machines http.Handler, c control) error {
+	// Machines are pinged as it is, and to have the system do so too takes four calls for each connection.
+	listening := net.ListenConfig{KeepAlive: -1}
 	var addrs [2]string
 	failed := make(chan error, 2)
 	for i, handler := range []http.Handler{machines, c.handler()} {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		l, err := listening.Listen(ctx, "tcp4", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
