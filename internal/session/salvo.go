@@ -10,6 +10,10 @@ import (
 // wants one of them waiting.
 const salvoShots = 64
 
+// salvosInARow is how many are fired before others run: each way through the scheduler wakes a thread
+// that may find nothing to do.
+const salvosInARow = 4
+
 // salvo hands a burst of frames to each of many sessions with one call of the engine. The sessions stay
 // locked from their choice until the engine has answered, as for any frame: who cuts one of them
 // meanwhile waits, and nothing comes after the cut. It waits for no lock while it holds others, so no
@@ -19,6 +23,7 @@ type salvo struct {
 	held   [salvoShots]locked
 	shots  [salvoShots]socket.Shot
 	loaded int
+	fired  int
 	// landed is told of each session how many frames it took, while it is locked. nil: nobody is.
 	landed func(l locked, taken int)
 }
@@ -60,5 +65,7 @@ func (v *salvo) fire() {
 	}
 	clear(shots)
 	v.loaded = 0
-	runtime.Gosched() // the engine's call is long, and the runtime does not know of it
+	if v.fired++; v.fired%salvosInARow == 0 {
+		runtime.Gosched() // the engine's calls are long, and the runtime does not know of them
+	}
 }
