@@ -39,7 +39,7 @@ func (lp *loop) readAll(readable []line, now time.Time) {
 		n := min(len(readable), ring.Size)
 		if lp.gulp == nil || n < fewestTogether {
 			for _, l := range readable[:n] {
-				l.read(&lp.parser, lp.buf[:], now)
+				lp.read(l, loopBuffer, now)
 			}
 		} else {
 			lp.readTogether(readable[:n], now)
@@ -66,7 +66,7 @@ func (lp *loop) readTogether(readable []line, now time.Time) {
 func (lp *loop) swallow(l line, part []byte, result int32, now time.Time) {
 	switch {
 	case result == ring.NotBegun:
-		l.read(&lp.parser, lp.buf[:], now)
+		lp.read(l, loopBuffer, now)
 	case result == ring.NotCertain:
 		l.finish(Closure{Code: frame.CodeAbnormal, Local: true}) // what it sent may be lost
 	case result < 0:
@@ -74,7 +74,7 @@ func (lp *loop) swallow(l line, part []byte, result int32, now time.Time) {
 	default:
 		more := l.received(&lp.parser, part[:result], nil, now)
 		if more && int(result) == len(part) {
-			l.read(&lp.parser, lp.buf[:], now)
+			lp.read(l, loopBuffer, now)
 		}
 	}
 }

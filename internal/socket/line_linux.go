@@ -53,10 +53,13 @@ func (l line) interestLocked() {
 func (l line) controlLocked(op int) error {
 	ev := unix.EpollEvent{Fd: int32(l.id.Slot()), Pad: int32(l.id >> 32)}
 	if !l.has(muted) {
-		ev.Events |= unix.EPOLLIN
+		ev.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
-	if l.has(armed) {
+	switch {
+	case l.has(armed):
 		ev.Events |= unix.EPOLLOUT
+	case !l.has(muted):
+		ev.Events |= unix.EPOLLET // who is read to the end need not be asked again whether there is more
 	}
 	return unix.EpollCtl(l.loop().fd, op, int(l.rec.fd), &ev)
 }

@@ -13,10 +13,39 @@ import (
 // loop.
 
 // read takes what the socket has, up to one buffer, so that a peer that talks without end holds up
-// nobody. What is left is reported again.
-func (l line) read(parser *frame.Parser, buf []byte, now time.Time) {
-	n, err := recv(int(l.rec.fd), buf)
-	l.received(parser, buf[:n], err, now)
+// nobody. If it was as much as least, there may be more.
+func (lp *loop) read(l line, least int, now time.Time) {
+	n, err := recv(int(l.rec.fd), lp.buf[:])
+	if l.received(&lp.parser, lp.buf[:n], err, now) && n >= least {
+		lp.leave(l)
+	}
+}
+
+// leave has the connection read again in the next turn.
+func (lp *loop) leave(l line) {
+	if l.rec.reading&owing == 0 {
+		l.rec.reading |= owing
+		lp.left = append(lp.left, l)
+	}
+}
+
+// readLeft reads those that may have more, until they have nothing.
+func (lp *loop) readLeft(now time.Time) {
+	lp.left, lp.spare = lp.spare[:0], lp.left
+	for _, l := range lp.spare {
+		if l.isHeard() {
+			l.rec.reading &^= owing
+			lp.read(l, 1, now)
+		}
+	}
+	clear(lp.spare)
+}
+
+// isHeard tells whether the connection is still there to be read.
+func (l line) isHeard() bool {
+	l.rec.mu.Lock()
+	defer l.rec.mu.Unlock()
+	return l.isHereLocked() && !l.has(muted)
 }
 
 // received takes the result of a read, and tells whether there may be more.

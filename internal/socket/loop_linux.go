@@ -29,6 +29,8 @@ type loop struct {
 	parser   frame.Parser
 	events   [loopEvents]unix.EpollEvent
 	readable [loopEvents]line
+	left     []line // those that may have more, which epoll does not tell of again
+	spare    []line
 	buf      [loopBuffer]byte
 }
 
@@ -71,22 +73,24 @@ func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // turn handles what has happened, and tells whether there may be more.
 func (lp *loop) turn() bool {
+	now := time.Now()
+	lp.readLeft(now)
 	n, err := look(lp.fd, lp.events[:])
 	if errors.Is(err, unix.EINTR) {
 		return true
 	}
-	if n <= 0 {
-		return false
-	}
-	now := time.Now()
 	readable := lp.readable[:0]
 	for i := range n {
-		if l, ok := lp.handle(&lp.events[i], now); ok {
+		switch l, ok := lp.handle(&lp.events[i], now); {
+		case !ok:
+		case lp.events[i].Events == unix.EPOLLIN:
 			readable = append(readable, l)
+		default:
+			lp.leave(l) // its end may lie behind what it has sent
 		}
 	}
 	lp.readAll(readable, now)
-	return true
+	return n > 0 || len(lp.left) > 0
 }
 
 // handle serves one connection, and tells whether it is to be read. An event may be older than the

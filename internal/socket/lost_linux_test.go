@@ -29,16 +29,23 @@ func TestWhoseAnswerIsLostIsEndedBecauseWhatItSaidMayBe(t *testing.T) {
 // entered is a connection of the engine that no loop watches yet.
 func entered(t *testing.T, e *Epoll) line {
 	t.Helper()
+	l, _ := enteredWith(t, e)
+	return l
+}
+
+// enteredWith returns the peer's descriptor, too.
+func enteredWith(t *testing.T, e *Epoll) (l line, peer int) {
+	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(pair[1]) })
-	l, err := e.enter(pair[0])
+	l, err = e.enter(pair[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l
+	return l, pair[1]
 }
 
 // endings is a handler that hears of ends alone.

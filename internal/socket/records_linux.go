@@ -41,6 +41,7 @@ type reading uint8
 const (
 	parted reading = 1 << iota // the side map holds the parser of an unfinished message
 	deaf                       // what the peer sends is thrown away: it broke the protocol
+	owing                      // the loop will read it in its next turn
 )
 
 // records finds records by slot. They lie in chunks that never move, so finding takes no lock.
