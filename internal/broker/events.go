@@ -1,16 +1,12 @@
 package broker
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,7 +36,7 @@ type Events struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	queue   []api.Event
+	queue   eventRecords
 	missing uint64        // lost since the last event that said so
 	changed chan struct{} // closed when something has been stored
 }
@@ -57,8 +53,6 @@ const (
 	eventQueue = 1 << 15
 	// eventGather is how long events are gathered for one write.
 	eventGather = 50 * time.Millisecond
-	// eventRecord is about how large a record of several events gets.
-	eventRecord = 16 << 10
 	// eventFlush bounds the storing of what is left when Events is closed.
 	eventFlush = 3 * time.Second
 	// eventRepeat is within what time nodes that tell the same thing once are told apart.
@@ -84,7 +78,7 @@ func OpenEvents(ctx context.Context, b *Broker) (*Events, error) {
 	}
 	e := &Events{
 		js: b.engine.js, direct: b.direct, node: b.cfg.Node, log: b.log,
-		wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		wake: make(chan struct{}, 1), changed: make(chan struct{}), queue: newEventRecords(),
 	}
 	if e.acks, err = newAcks(b.engine.publish); err != nil {
 		return nil, fmt.Errorf("opening the events: %w", err)
@@ -135,11 +129,11 @@ func (e *Events) Node() string { return e.node }
 func (e *Events) Tell(ev api.Event) {
 	ev.Node = e.node
 	e.mu.Lock()
-	if len(e.queue) >= eventQueue {
+	if e.queue.events >= eventQueue {
 		e.missing++
 		e.lost.Add(1)
 	} else {
-		e.queue = append(e.queue, ev)
+		e.queue.add(ev)
 	}
 	e.mu.Unlock()
 	select {
@@ -164,63 +158,47 @@ func (e *Events) run(ctx context.Context) {
 }
 
 // take is what waits, with what is known to be missing before it.
-func (e *Events) take() []api.Event {
+func (e *Events) take() []*eventRecord {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := e.queue
-	e.queue = nil
 	if e.missing > 0 {
-		all = append(all, api.Event{Type: api.EventsLost, Time: time.Now().UTC(), Node: e.node, Lost: e.missing})
+		e.queue.add(api.Event{Type: api.EventsLost, Time: time.Now().UTC(), Node: e.node, Lost: e.missing})
 		e.missing = 0
 	}
-	return all
+	return e.queue.take()
 }
 
-// batch is one record on its way.
-type batch struct {
-	shard  uint32
-	events uint64
-	once   string
-	body   []byte
-	sent   *pending
-	err    error
-}
-
-// store writes events and waits until they lie in the stream.
-func (e *Events) store(ctx context.Context, all []api.Event) {
-	if len(all) == 0 {
+// store writes records and waits until they lie in the stream.
+func (e *Events) store(ctx context.Context, records []*eventRecord) {
+	if len(records) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
-	batches := gather(all)
-	for _, b := range batches {
-		m := &nats.Msg{Subject: fmt.Sprint(eventRoot, b.shard), Data: b.body}
-		if b.once != "" {
-			m.Header = nats.Header{jetstream.MsgIDHeader: {b.once}}
-		}
-		b.sent, b.err = e.acks.send(ctx, m, func(ack, error) {})
+	for _, r := range records {
+		r.sent, r.err = e.acks.send(ctx, r.message(), func(ack, error) {})
 	}
-	for _, b := range batches {
-		if b.err == nil {
-			_, b.err = b.sent.wait(ctx)
+	for _, r := range records {
+		if r.err == nil {
+			_, r.err = r.sent.wait(ctx)
 		}
-		e.note(b)
+		e.note(r)
+		e.queue.release(r)
 	}
 	e.acks.expire(time.Now().Add(-publishTimeout), ErrUnavailable)
 	e.announce()
 }
 
-func (e *Events) note(b *batch) {
-	if b.err == nil {
-		e.stored.Add(int64(b.events))
+func (e *Events) note(r *eventRecord) {
+	if r.err == nil {
+		e.stored.Add(int64(r.events))
 		return
 	}
-	e.log.Warn("storing events", "events", b.events, "err", b.err)
-	e.lost.Add(int64(b.events))
+	e.log.Warn("storing events", "events", r.events, "err", r.err)
+	e.lost.Add(int64(r.events))
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.missing += b.events // told with the next event that is stored
+	e.missing += r.events // told with the next event that is stored
 }
 
 // announce wakes those who wait for events.
@@ -229,45 +207,4 @@ func (e *Events) announce() {
 	defer e.mu.Unlock()
 	close(e.changed)
 	e.changed = make(chan struct{})
-}
-
-// gather puts events of one shard that follow each other into one record. What other nodes may tell
-// too gets a record and a name of its own, by which the stream knows it again.
-func gather(all []api.Event) (batches []*batch) {
-	open := make(map[uint32]*batch)
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	for _, ev := range all {
-		line.Reset()
-		if err := enc.Encode(ev); err != nil {
-			continue // texts and numbers: it does not happen
-		}
-		shard, once := shardOf(ev.MachineID), onceOf(ev)
-		b := open[shard]
-		if b == nil || once != "" || len(b.body)+line.Len() > eventRecord {
-			b = &batch{shard: shard, once: once}
-			batches = append(batches, b)
-			open[shard] = b
-			if once != "" {
-				delete(open, shard)
-			}
-		}
-		b.events++
-		b.body = append(b.body, line.Bytes()...)
-	}
-	return batches
-}
-
-func shardOf(machine string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(machine))
-	return h.Sum32() % eventShards
-}
-
-// onceOf names what every node of an installation tells.
-func onceOf(ev api.Event) string {
-	if ev.Type != api.MachineDeleted {
-		return ""
-	}
-	return fmt.Sprintf("%s %s %d", ev.Type, ev.MachineID, ev.Time.Unix()/int64(eventRepeat/time.Second))
 }

@@ -3,8 +3,11 @@ package broker
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,9 +112,11 @@ func TestTellingNeverWaitsAndWhatIsLostIsCounted(t *testing.T) {
 	e := openEvents(t, b.Broker)
 	defer e.Close()
 	const n = 3 * eventQueue
+	e.acks.mu.Lock() // nothing is stored meanwhile
 	for i := range n {
 		e.Tell(connected(fmt.Sprintf("mch_%d", i)))
 	}
+	e.acks.mu.Unlock()
 	var got, lost uint64
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -134,6 +139,31 @@ func TestTellingNeverWaitsAndWhatIsLostIsCounted(t *testing.T) {
 	// What a late record holds counts as lost, and may have come.
 	if exact := late.Load() == 0; lost == 0 || exact && (got+lost != n || lost != uint64(e.lost.Load())) {
 		t.Errorf("%d events came, %d were told lost and %d counted, of %d", got, lost, e.lost.Load(), n)
+	}
+}
+
+// TestAnEventIsWrittenAsTheEncoderWritesIt lies inside the package because readers cannot tell how their
+// events were written.
+func TestAnEventIsWrittenAsTheEncoderWritesIt(t *testing.T) {
+	texts := []string{"", "a", `say "no"`, `back\slash`, "<b>&", "ü\u2028\u0000\x7f", "\xff"}
+	for range 1000 {
+		var ev api.Event
+		for field := range reflect.TypeFor[api.Event]().NumField() {
+			switch v := reflect.ValueOf(&ev).Elem().Field(field); v.Kind() {
+			case reflect.String:
+				v.SetString(texts[rand.IntN(len(texts))])
+			case reflect.Int:
+				v.SetInt(rand.Int64N(3) * 2000)
+			case reflect.Uint64:
+				v.SetUint(uint64(rand.IntN(2)) * rand.Uint64())
+			default:
+				v.Set(reflect.ValueOf(time.Unix(rand.Int64N(1<<33), rand.Int64N(2)*rand.Int64N(1e9)).UTC()))
+			}
+		}
+		want, err := json.Marshal(ev)
+		if got := appendEvent(nil, ev); err != nil || string(got) != string(want) {
+			t.Fatalf("got %s, want %s, %v", got, want, err)
+		}
 	}
 }
 
@@ -205,4 +235,25 @@ func BenchmarkTell(b *testing.B) {
 		e.Tell(ev)
 	}
 	e.Close()
+}
+
+// BenchmarkEventsOfACrowd tells of 400 machines, up to the records that are stored.
+func BenchmarkEventsOfACrowd(b *testing.B) {
+	var crowd []api.Event
+	for i := range 400 {
+		crowd = append(crowd, api.Event{
+			Type: api.MachineConnected, Time: time.Now().UTC(), Node: "node_abcdefgh", MachineID: fmt.Sprintf("mch_abcdefgh_%016d", i),
+			AccountID: "acc_abcdefghijklmnop", SessionID: fmt.Sprintf("ses_%013d", i), Address: "192.0.2.200",
+		})
+	}
+	q := newEventRecords()
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, ev := range crowd {
+			q.add(ev)
+		}
+		for _, r := range q.take() {
+			q.release(r)
+		}
+	}
 }

@@ -14,9 +14,9 @@ import (
 
 type tokenClaims = token.Claims
 
-// admit makes a session: register, then check, then speak. If the connection closes meanwhile, nothing
-// is spoken: the session has left.
-func (g *Gateway) admit(a *applicant, who session.Identity) {
+// admit makes a session: register, then check, then speak, which is left to the greeter. If the connection
+// closes meanwhile, nothing is spoken: the session has left.
+func (g *Gateway) admit(a *applicant, who session.Identity, then *greeter) {
 	if g.draining.Load() {
 		g.refuse(a, wire.CodeDrain, retryAfter())
 		return
@@ -35,17 +35,25 @@ func (g *Gateway) admit(a *applicant, who session.Identity) {
 		g.prover.suspect(s, who)
 		return
 	}
+	if hello, ok := g.greeting(a, s, who); ok {
+		g.tellConnected(s, who)
+		then.add(admission{a, who, s}, hello)
+	}
+}
+
+// greeting is what a session begins with. If there is none, the session is ended.
+func (g *Gateway) greeting(a *applicant, s session.Session, who session.Identity) (_ session.Greeting, ok bool) {
 	tok, expires, err := g.tokens.Mint(claimsOf(who))
 	if err != nil {
 		g.log.Error("minting a token", "err", err)
 		g.end(s, goodbye{code: wire.CodeDirectoryUnavailable, wait: retryAfter()})
-		return
+		return session.Greeting{}, false
 	}
 	epoch := g.journal.Epoch()
 	after, recovered := g.startingPoint(a.auth)
 	if g.journal.Epoch() != epoch {
 		g.end(s, goodbye{code: wire.CodeDrain, wait: retryAfter()}) // which life the position is of is not certain
-		return
+		return session.Greeting{}, false
 	}
 	hello := wire.AuthSuccess{SessionToken: tok, Message: wire.TextAuthenticated}
 	if !a.bare {
@@ -53,14 +61,7 @@ func (g *Gateway) admit(a *applicant, who session.Identity) {
 		welcome.Seq, welcome.Epoch, welcome.Recovered = after, epoch, recovered
 		hello.Welcome = &welcome
 	}
-	g.tellConnected(s, who)
-	s.Start(greet(hello), after, g.refreshTime(expires))
-	g.compareBoots(a, s, who)
-	g.news(who.Machine, nil)
-	g.metrics.admitted.Inc()
-	g.log.LogAttrs(context.Background(), slog.LevelInfo, "machine connected", slog.String("machine", who.Machine),
-		slog.String("account", who.Account), slog.String("session", s.ID()),
-		slog.String("addr", a.conn.peer.Addr.String()), slog.Bool("token", a.hasToken()))
+	return session.Greeting{Session: s, Hello: greet(hello), After: after, Refresh: g.refreshTime(expires)}, true
 }
 
 var errClosed = errors.New("the connection is closed")

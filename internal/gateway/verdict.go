@@ -141,6 +141,8 @@ func (g *Gateway) refuseOtherKey(a *applicant, account directory.Account) {
 }
 
 func (g *Gateway) admitEnrolled(as []*applicant, wanted []directory.Enrolment, answers []directory.MachineAnswer) {
+	greeter := newGreeter(g, len(as))
+	defer greeter.flush()
 	for i, a := range as {
 		m := answers[i].Machine
 		switch answers[i].Verdict {
@@ -148,7 +150,7 @@ func (g *Gateway) admitEnrolled(as []*applicant, wanted []directory.Enrolment, a
 			if answers[i].New {
 				g.tellEnrolled(a, m)
 			}
-			g.admit(a, session.Identity{Machine: m.ID, Account: m.AccountID, Key: wanted[i].Digest, Shared: m.Default})
+			g.admit(a, session.Identity{Machine: m.ID, Account: m.AccountID, Key: wanted[i].Digest, Shared: m.Default}, greeter)
 		case directory.Deleted:
 			g.refuseFor(a, g.deletion(m))
 		default:
@@ -167,6 +169,8 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 	}
 	byAccount := g.view.accountsByID.ask(ctx, accounts)
 	byMachine := g.view.machinesByID.ask(ctx, machines)
+	greeter := newGreeter(g, len(as))
+	defer greeter.flush()
 	for i, a := range as {
 		if code := g.judgeToken(a, byAccount[i], byMachine[i]); code != "" {
 			g.refuseFor(a, code)
@@ -176,7 +180,7 @@ func (g *Gateway) judgeTokens(ctx context.Context, as []*applicant) {
 			Machine: a.claims.Machine, Account: a.claims.Account, Key: a.claims.Key,
 			// What is not known is given the benefit of the doubt: a fleet may share this machine.
 			Shared: byMachine[i].answer.Machine.Default || byMachine[i].verdict == directory.Unavailable,
-		})
+		}, greeter)
 	}
 }
 

@@ -26,13 +26,13 @@ type cqOffsets struct {
 	_                                                [3]uint32
 }
 
-// sqe is a call: here, to write to a socket or to read from it.
+// sqe is a call: here, one for a socket.
 type sqe struct {
 	op       uint8
 	_        uint8
-	_        uint16
+	more     uint16 // what flags has no room for
 	fd       int32
-	_        uint64
+	addr2    uint64
 	addr     uint64
 	size     uint32
 	flags    uint32

@@ -23,9 +23,21 @@ const (
 	Recv Op = 27
 )
 
-// Ring makes transfers. Every one says that it does not wait, so the kernel makes it inside the call:
-// what a socket does not take or have ends with EAGAIN, and is neither queued nor handed to a worker. A
-// ring is one goroutine's at a time, on whatever thread.
+const (
+	opAccept Op = 13
+	// acceptDontWait came by Linux 6.10. Without it the kernel would wait, also where the listener does not.
+	acceptDontWait = 1 << 1
+)
+
+// Caller is where the kernel writes who has been accepted.
+type Caller struct {
+	Addr unix.RawSockaddrAny
+	size uint32
+}
+
+// Ring makes transfers, and accepts. Every call says that it does not wait, so the kernel makes it inside
+// the one that fires them: what a socket does not take or have ends with EAGAIN, and is neither queued nor
+// handed to a worker. A ring is one goroutine's at a time, on whatever thread.
 type Ring struct {
 	// Fixed after construction.
 	fd             int
@@ -113,16 +125,30 @@ const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
 // Load adds a transfer, of Size at most. part must not be empty.
 func (r *Ring) Load(op Op, fd int, part []byte) {
-	r.parts[r.loaded] = part
-	place := (atomic.LoadUint32(r.sqTail) + uint32(r.loaded)) % uint32(len(r.sqes))
-	r.sqes[place] = sqe{
-		op: uint8(op), fd: int32(fd), flags: flags,
-		addr: uint64(uintptr(unsafe.Pointer(&part[0]))), size: uint32(len(part)),
-		userData: uint64(r.loaded),
-	}
-	r.results[r.loaded] = NotBegun
+	r.load(sqe{op: uint8(op), fd: int32(fd), flags: flags, size: uint32(len(part))}, part)
+}
+
+// LoadAccept adds the taking of a connection, whose descriptor is the result. Where Linux is older than
+// 6.10 the result is EINVAL.
+func (r *Ring) LoadAccept(listener int, from *Caller) {
+	from.size = uint32(unsafe.Sizeof(from.Addr))
+	r.load(sqe{
+		op: uint8(opAccept), fd: int32(listener), more: acceptDontWait, flags: unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC,
+		addr2: addressOf(&from.size),
+	}, bytesOf(&from.Addr))
+}
+
+// load adds a call that has part's address.
+func (r *Ring) load(call sqe, part []byte) {
+	call.addr, call.userData = addressOf(&part[0]), uint64(r.loaded)
+	r.sqes[(atomic.LoadUint32(r.sqTail)+uint32(r.loaded))%uint32(len(r.sqes))] = call
+	r.parts[r.loaded], r.results[r.loaded] = part, NotBegun
 	r.loaded++
 }
+
+func addressOf[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
+
+func bytesOf[T any](p *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)) }
 
 // Fire makes the transfers. After an error the ring must not be used again, and must be kept as long as
 // the kernel may not be done with it.

@@ -176,24 +176,6 @@ func (s Session) Within() {
 	}
 }
 
-// Start hands over hello, the first frame, and brings the session to the head from position after.
-// A fresh token is due at refresh; zero means never.
-func (s Session) Start(hello socket.Prepared, after uint64, refresh time.Time) {
-	l, ok := s.lock()
-	if !ok {
-		return
-	}
-	defer l.unlock()
-	if l.has(started | cut) {
-		return
-	}
-	l.set(started)
-	l.rec.pos = after
-	l.hub.engine.Send(l.id, hello)
-	l.schedule(refresh)
-	l.advance()
-}
-
 // Cut stops everything to and from the session at once; only End can still write to it.
 func (s Session) Cut() {
 	if l, ok := s.lock(); ok {

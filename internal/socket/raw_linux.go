@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls of this file never wait: the flags say so with every call, whatever the descriptor says. The
-// runtime is not told of the frequent ones: it would only prepare for a wait that does not come.
+// The calls of this file never wait: the flags say so with every call, whatever the descriptor says; a
+// listener is one of the runtime's, which do not wait. The runtime is not told of the frequent ones: it
+// would only prepare for a wait that does not come.
 const (
 	recvFlags = unix.MSG_DONTWAIT
 	sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
@@ -44,17 +45,15 @@ func look(epoll int, events []unix.EpollEvent) (int, error) {
 	return int(n), nil
 }
 
-// accept takes a connection that has come. It is unix.Accept4 without the question for the protocol,
-// which is known here.
-func accept(fd int) (int, netip.AddrPort, error) {
-	var from unix.RawSockaddrAny
-	size := uint32(unsafe.Sizeof(from))
-	n, _, err := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)),
+// accept takes a connection that has come, and returns its descriptor, or an error's number below zero.
+func accept(listener int, from *unix.RawSockaddrAny) int {
+	size := uint32(unsafe.Sizeof(*from))
+	n, _, err := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)),
 		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 	if err != 0 {
-		return -1, netip.AddrPort{}, err
+		return -int(err)
 	}
-	return int(n), addrPort(&from), nil
+	return int(n)
 }
 
 func addrPort(from *unix.RawSockaddrAny) netip.AddrPort {

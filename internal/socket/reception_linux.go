@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
+	"github.com/fleetline/fleetline/internal/ring"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,14 +31,16 @@ type reception struct {
 
 	mu sync.Mutex // held by Accept
 	// Guarded by mu.
-	isDone  bool
-	silent  map[int]guest // by descriptor
-	queue   []turnOf      // of the silent, and of some who were; all are given the same time
-	isArmed bool          // the alarm is set
-	heads   *headReader
-	events  [loopEvents]unix.EpollEvent
-	buf     [receptionBuffer]byte
-	answer  []byte // to the handshake that was read last
+	isDone   bool
+	silent   map[int]guest // by descriptor
+	queue    []turnOf      // of the silent, and of some who were; all are given the same time
+	isArmed  bool          // the alarm is set
+	heads    *headReader
+	doorway  *doorway
+	events   [ring.Size]unix.EpollEvent
+	arrivals []arrival  // in this turn
+	expected int        // at the port next time
+	others   []net.Conn // for net/http, of the last turn
 }
 
 // guest is a connection that has said nothing yet.
@@ -55,8 +59,6 @@ type turnOf struct {
 const (
 	// receptionBuffer bounds a handshake that is not handed to net/http.
 	receptionBuffer = 8 << 10
-	// acceptMost is how many are let in before the others get their turn.
-	acceptMost = 64
 	// deferAccept is for how many seconds the kernel keeps a connection to itself that has said nothing.
 	// Machines speak at once: most are then taken, heard and let in without being waited for.
 	deferAccept = 1
@@ -78,10 +80,11 @@ func (e *Epoll) Receive(l net.Listener, rules Reception) (net.Listener, error) {
 	}
 	r := &reception{
 		engine: e, rules: rules, listener: tcp, nest: n, alarm: alarm{file: n.file},
-		silent: make(map[int]guest), heads: newHeadReader(),
+		silent: make(map[int]guest), heads: newHeadReader(), doorway: newDoorway(e.cfg),
 	}
 	if err := r.open(); err != nil {
 		n.close()
+		r.doorway.close()
 		return nil, fmt.Errorf("receiving connections: %w", err)
 	}
 	return &patient{Listener: r, shortage: shortage{log: p.shortage.log}}, nil
@@ -116,19 +119,23 @@ func (r *reception) Accept() (net.Conn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.alarm.isOff() {
-		var nc net.Conn
+		if len(r.others) > 0 {
+			nc := r.others[0]
+			r.others = r.others[1:]
+			return nc, nil
+		}
 		var failed error
 		err := r.nest.raw.Read(func(uintptr) (done bool) {
-			nc, failed = r.turn()
-			return nc != nil || failed != nil
+			failed = r.turn()
+			return failed != nil || len(r.others) > 0
 		})
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			r.dismissLate(time.Now())
 		case err != nil:
 			panic("socket: waiting for epoll: " + err.Error())
-		default:
-			return nc, failed
+		case failed != nil:
+			return nil, r.failure(failed)
 		}
 	}
 	return nil, r.failure(net.ErrClosed)
@@ -146,6 +153,10 @@ func (r *reception) Close() error {
 	for fd := range r.silent {
 		r.dismiss(fd)
 	}
+	for _, nc := range r.others {
+		_ = nc.Close()
+	}
+	r.doorway.close()
 	r.nest.close()
 	return r.listener.Close()
 }
@@ -155,136 +166,154 @@ func (r *reception) failure(err error) error {
 	return &net.OpError{Op: "accept", Net: "tcp", Addr: r.listener.Addr(), Err: err}
 }
 
-// turn handles what has happened. It stops at the first that Accept must return; epoll tells of the
-// rest again.
-func (r *reception) turn() (nc net.Conn, err error) {
-	for {
-		n, err := unix.EpollWait(r.nest.fd, r.events[:], 0)
+// turn handles what has happened. It stops when there is something that Accept must return.
+func (r *reception) turn() error {
+	for len(r.others) == 0 {
+		n, err := look(r.nest.fd, r.events[:])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n <= 0 {
-			return nil, nil
+			return nil
 		}
-		for i := range n {
-			if fd := int(r.events[i].Fd); fd == r.fd {
-				nc, err = r.letIn()
-			} else {
-				nc = r.hear(fd)
-			}
-			if nc != nil || err != nil {
-				return nc, err
-			}
+		if err := r.serve(r.events[:n]); err != nil {
+			return err
 		}
+		runtime.Gosched() // its calls are long, and the runtime does not know of them
 	}
-}
-
-// letIn takes who is at the port.
-func (r *reception) letIn() (net.Conn, error) {
-	for range acceptMost {
-		fd, from, err := accept(r.fd)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return nil, nil
-		case isBrokenOff(err):
-			continue
-		case err != nil:
-			return nil, r.failure(os.NewSyscallError("accept4", err))
-		}
-		if nc := r.seat(fd, from); nc != nil {
-			return nc, nil
-		}
-	}
-	return nil, nil
-}
-
-// isBrokenOff tells that a connection has failed before it was taken: Linux tells of that then.
-func isBrokenOff(err error) bool {
-	switch err {
-	case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN,
-		unix.EHOSTUNREACH, unix.ENONET, unix.EOPNOTSUPP, unix.EPERM:
-		return true
-	}
-	return false
-}
-
-// seat hears a connection that has come, or has it wait until it says something.
-func (r *reception) seat(fd int, addr netip.AddrPort) net.Conn {
-	n, err := recv(fd, r.buf[:])
-	if err != unix.EAGAIN {
-		return r.decide(fd, addr, n, err)
-	}
-	leave, ok := r.rules.Enter(addr.Addr())
-	if !ok {
-		_ = unix.Close(fd)
-		return nil
-	}
-	if err := r.watch(fd); err != nil {
-		leave()
-		_ = unix.Close(fd)
-		r.engine.shortage.tell(err)
-		return nil
-	}
-	g := guest{addr: addr, leave: leave, until: time.Now().Add(r.rules.Patience)}
-	r.silent[fd] = g
-	r.enqueue(turnOf{fd, g.until})
 	return nil
 }
 
-// hear reads the first words of one who waited.
-func (r *reception) hear(fd int) net.Conn {
-	n, err := recv(fd, r.buf[:])
-	if errors.Is(err, unix.EAGAIN) {
-		return nil
+// serve hears those who waited, and then whoever has come.
+func (r *reception) serve(events []unix.EpollEvent) (failed error) {
+	someCame := false
+	for i := range events {
+		fd := int(events[i].Fd)
+		if fd == r.fd {
+			someCame = true
+			continue
+		}
+		r.arrivals = append(r.arrivals, arrival{fd: fd, addr: r.silent[fd].addr})
 	}
-	g := r.silent[fd]
+	r.attend()
+	if someCame {
+		failed = r.letIn()
+		r.attend()
+	}
+	return failed
+}
+
+// letIn takes who is at the port.
+func (r *reception) letIn() (failed error) {
+	r.arrivals, failed = r.doorway.accept(r.fd, r.expected, r.arrivals)
+	n := len(r.arrivals)
+	if n >= r.expected {
+		n *= 2 // there may have been more
+	}
+	r.expected = min(n, ring.Size)
+	return failed
+}
+
+// attend hears those who are here, and lets those in whose handshake is good.
+func (r *reception) attend() {
+	good := r.arrivals[:0]
+	for i, result := range r.doorway.hear(r.arrivals) {
+		a := r.arrivals[i]
+		r.doorway.answers[i] = r.doorway.answers[i][:0]
+		if r.decide(&a, r.doorway.words[i][:], result, &r.doorway.answers[i]) {
+			good = append(good, a)
+		}
+	}
+	for i, result := range r.doorway.answer(good) {
+		if a := &good[i]; int(result) == len(a.answer) {
+			_ = r.engine.adopt(a.fd, a.early, a.peer) // an engine that is closed has closed it
+		} else {
+			_ = unix.Close(a.fd) // it has gone again
+		}
+	}
+	clear(r.arrivals)
+	r.arrivals = r.arrivals[:0]
+}
+
+// decide goes by the first words of a connection, or by why there are none: it waits on, is to be let in,
+// or is passed on to net/http or closed.
+func (r *reception) decide(a *arrival, words []byte, result int32, answer *[]byte) (isGood bool) {
+	if result == -int32(unix.EAGAIN) {
+		r.seat(a)
+		return false
+	}
+	r.unseat(a.fd)
+	if result <= 0 {
+		_ = unix.Close(a.fd)
+		return false
+	}
+	if words = words[:result]; !r.handshake(a, words, answer) || r.engine.isClosed() {
+		r.handOver(a.fd, words)
+		return false
+	}
+	return true
+}
+
+// seat has a connection wait until it says something.
+func (r *reception) seat(a *arrival) {
+	if _, isHere := r.silent[a.fd]; isHere {
+		return
+	}
+	leave, ok := r.rules.Enter(a.addr.Addr())
+	if !ok {
+		_ = unix.Close(a.fd)
+		return
+	}
+	if err := r.watch(a.fd); err != nil {
+		leave()
+		_ = unix.Close(a.fd)
+		r.engine.shortage.tell(err)
+		return
+	}
+	g := guest{addr: a.addr, leave: leave, until: time.Now().Add(r.rules.Patience)}
+	r.silent[a.fd] = g
+	r.enqueue(turnOf{a.fd, g.until})
+}
+
+// unseat forgets one who may have waited.
+func (r *reception) unseat(fd int) {
+	g, wasHere := r.silent[fd]
+	if !wasHere {
+		return
+	}
 	delete(r.silent, fd)
 	g.leave()
 	// It cannot fail: the descriptor is open and known.
 	_ = unix.EpollCtl(r.nest.fd, unix.EPOLL_CTL_DEL, fd, nil)
-	return r.decide(fd, g.addr, n, err)
-}
-
-// decide goes by the first n bytes of a connection: it is let in, returned for net/http, or closed.
-func (r *reception) decide(fd int, addr netip.AddrPort, n int, err error) net.Conn {
-	if err != nil || n == 0 {
-		_ = unix.Close(fd)
-		return nil
-	}
-	t, peer, ok := r.handshake(r.buf[:n], addr)
-	if !ok || r.engine.isClosed() {
-		return r.handOver(fd, r.buf[:n])
-	}
-	_ = r.engine.welcome(fd, t.answer, t.early, peer) // it has gone again
-	return nil
 }
 
 // handshake reads a handshake that is beyond doubt. The rules are those of Upgrade.
-func (r *reception) handshake(data []byte, addr netip.AddrPort) (t taken, peer Peer, ok bool) {
+func (r *reception) handshake(a *arrival, data []byte, answer *[]byte) (ok bool) {
 	q, size, ok := r.heads.read(data)
 	if !ok {
-		return taken{}, Peer{}, false
+		return false
 	}
-	q.RemoteAddr = addr.String()
+	q.RemoteAddr = a.addr.String()
 	accept, bad := checkHandshake(q)
 	if bad != nil {
-		return taken{}, Peer{}, false
+		return false
 	}
-	peer, ok = r.rules.Admit(q)
-	r.answer = appendAnswer(r.answer[:0], accept, agree(r.engine.cfg.Subprotocols, q))
-	return taken{early: data[size:], answer: r.answer}, peer, ok
+	a.peer, ok = r.rules.Admit(q)
+	*answer = appendAnswer(*answer, accept, agree(r.engine.cfg.Subprotocols, q))
+	a.taken = taken{early: data[size:], answer: *answer}
+	return ok
 }
 
 // handOver makes a connection for net/http, and closes it if that cannot be.
-func (r *reception) handOver(fd int, data []byte) net.Conn {
+func (r *reception) handOver(fd int, data []byte) {
 	f := os.NewFile(uintptr(fd), "tcp")
 	defer f.Close() // the connection has a descriptor of its own
 	nc, err := net.FileConn(f)
 	if err != nil {
 		r.engine.shortage.tell(err)
-		return nil
+		return
 	}
-	return &handed{Conn: nc, early: append([]byte(nil), data...)}
+	r.others = append(r.others, &handed{Conn: nc, early: append([]byte(nil), data...)})
 }
 
 // enqueue notes when a guest's time is up. Those at the head who have left are forgotten.
@@ -322,36 +351,4 @@ func (r *reception) dismiss(fd int) {
 	delete(r.silent, fd)
 	_ = unix.Close(fd)
 	g.leave()
-}
-
-// alarm interrupts the waiting of a nest at a moment, or for ever.
-type alarm struct {
-	file *os.File
-
-	mu sync.Mutex
-	// Guarded by mu.
-	off bool
-}
-
-// set has the waiting end at t; the zero time means never.
-func (a *alarm) set(t time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.off {
-		_ = a.file.SetReadDeadline(t)
-	}
-}
-
-// turnOff ends this waiting and every later one.
-func (a *alarm) turnOff() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.off = true
-	_ = a.file.SetReadDeadline(time.Unix(1, 0))
-}
-
-func (a *alarm) isOff() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.off
 }

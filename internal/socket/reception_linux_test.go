@@ -239,9 +239,10 @@ func (g *guests) await(t *testing.T, n int32) {
 }
 
 // newReception is a port with rules, served by net/http as the gateway's is.
-func newReception(t *testing.T, rules socket.Reception) (l net.Listener, r *recorder, stop func()) {
+func newReception(t *testing.T, cfg socket.Config, rules socket.Reception) (l net.Listener, r *recorder, stop func()) {
 	r = newRecorder()
-	d := direct{native(t, socket.Config{Handler: r})}
+	cfg.Handler = r
+	d := direct{native(t, cfg)}
 	l = d.receive(t, rules)
 	s := &http.Server{Handler: http.NotFoundHandler()}
 	var serving sync.WaitGroup
@@ -280,7 +281,7 @@ func TestWhoSaysNothingIsDismissedWhenPatienceEnds(t *testing.T) {
 	g := &guests{room: 100}
 	rules := everybody
 	rules.Enter, rules.Patience = g.enter, 300*time.Millisecond
-	l, r, _ := newReception(t, rules)
+	l, r, _ := newReception(t, socket.Config{}, rules)
 	began := time.Now()
 	var silent []net.Conn
 	for range 5 {
@@ -304,7 +305,7 @@ func TestOneTooManyIsClosedAndTheOthersAreHeard(t *testing.T) {
 	g := &guests{room: 2}
 	rules := everybody
 	rules.Enter = g.enter
-	l, r, _ := newReception(t, rules)
+	l, r, _ := newReception(t, socket.Config{}, rules)
 	first, second := dialPort(t, l), dialPort(t, l)
 	g.await(t, 2)
 	isClosed(t, dialPort(t, l))
@@ -326,7 +327,7 @@ func TestAClosedPortDismissesWhoSaidNothingAndLeavesWhoIsIn(t *testing.T) {
 	g := &guests{room: 100}
 	rules := everybody
 	rules.Enter = g.enter
-	l, r, stop := newReception(t, rules)
+	l, r, stop := newReception(t, socket.Config{}, rules)
 	silent := dialPort(t, l)
 	peer := shakeHands(t, dialPort(t, l), nil)
 	r.opened(t)

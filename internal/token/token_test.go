@@ -380,6 +380,27 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
+// FuzzAPayloadIsReadAndWrittenAsByTheLibrary holds our reader and writer against encoding/json.
+func FuzzAPayloadIsReadAndWrittenAsByTheLibrary(f *testing.F) {
+	f.Add(`{"iss":"fleetline","aud":"abcdefgh","sub":"m","account":"a","key":"k","iat":1,"exp":2}`)
+	f.Add(`{"iss":"fleetline","aud":"abcdefgh","sub":"m\\u0022","account":"<a>","key":"k","iat":1,"exp":2}`)
+	f.Add(`{"iss":"f","aud":"a","sub":"m","account":"a","key":"k","iat":01,"exp":2}`)
+	f.Add(`{"iss":"f","aud":"a","sub":"\xff","account":"a","key":"k","iat":1,"exp":9223372036854775807}`)
+	f.Add(`{"iss":"f","aud":"a","sub":"m","account":"a","key":"k","iat":1,"exp":2} `)
+	f.Add(`{"iss":"f","aud":"a","sub":"m","account":"a","key":"k","iat":-1,"exp":2,"more":3}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		var got, want payload
+		err, wantErr := got.parse(body), json.Unmarshal([]byte(body), &want)
+		if (err == nil) != (wantErr == nil) || err == nil && got != want {
+			t.Errorf("%q is read as %+v, %v, by the library as %+v, %v", body, got, err, want, wantErr)
+		}
+		written, err := json.Marshal(&want)
+		if got := want.append(nil); err != nil || string(got) != string(written) {
+			t.Errorf("%+v is written %s, by the library %s, %v", want, got, written, err)
+		}
+	})
+}
+
 func BenchmarkMint(b *testing.B) {
 	s := newSigner(b, Config{})
 	b.ReportAllocs()
