@@ -71,7 +71,8 @@ func (lp *loop) close() {
 // stop ends run, once the connections are closed.
 func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
 
-// turn handles what has happened, and tells whether there may be more.
+// turn handles what has happened, and tells whether there may be more that nobody tells of: what is new
+// wakes the loop.
 func (lp *loop) turn() bool {
 	now := time.Now()
 	lp.readLeft(now)
@@ -79,8 +80,9 @@ func (lp *loop) turn() bool {
 	if errors.Is(err, unix.EINTR) {
 		return true
 	}
-	readable := lp.readable[:0]
+	readable, isWritten := lp.readable[:0], false
 	for i := range n {
+		isWritten = isWritten || lp.events[i].Events&unix.EPOLLOUT != 0
 		switch l, ok := lp.handle(&lp.events[i], now); {
 		case !ok:
 		case lp.events[i].Events == unix.EPOLLIN:
@@ -90,7 +92,7 @@ func (lp *loop) turn() bool {
 		}
 	}
 	lp.readAll(readable, now)
-	return n > 0 || len(lp.left) > 0
+	return n == loopEvents || isWritten || len(lp.left) > 0
 }
 
 // handle serves one connection, and tells whether it is to be read. An event may be older than the
