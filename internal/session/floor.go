@@ -91,6 +91,16 @@ func (f *floor) of(id socket.ID) (s Session, ok bool) {
 	return Session{f.hub, r, id}, true
 }
 
+// appendOf appends the sessions of those sockets that have one.
+func (f *floor) appendOf(dst []Session, ids []socket.ID) []Session {
+	for _, id := range ids {
+		if s, ok := f.of(id); ok {
+			dst = append(dst, s)
+		}
+	}
+	return dst
+}
+
 // each calls call for every session. One that enters or leaves meanwhile may be called for or not.
 func (f *floor) each(call func(Session)) {
 	for n := range f.records.all() {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,13 +86,13 @@ func (h *Hub) step() {
 	}
 	p := preparePings(h.finished.Load())
 	v := newSalvo(h, nil)
-	for _, id := range due {
-		s, ok := h.Of(id)
-		if !ok {
-			continue // it has left
-		}
-		if next, ok := s.beat(now, p, v); ok {
-			h.wheel.put(id, next)
+	var found [salvoShots]Session
+	for some := range slices.Chunk(due, salvoShots) {
+		// All are found before the first is locked: so their records come from memory at the same time.
+		for _, s := range h.everyone.appendOf(found[:0], some) {
+			if next, ok := s.beat(now, p, v); ok {
+				h.wheel.put(s.id, next)
+			}
 		}
 	}
 	v.fire()
