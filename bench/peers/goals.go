@@ -45,9 +45,9 @@ func goals() []goal {
 	const (
 		holding = "what is counted is the growth of the process: the records of session and connection, the directory's entry and " +
 			"what JetStream holds of the machine's record (some 200 bytes), and whatever the heap keeps in half used pages"
-		connecting = "nearly half is the kernel's (accepting, a read and a write for the handshake, another of each for " +
-			"the first frame, watching the descriptor), where a write alone takes what is noted below; a tenth is memory and " +
-			"the collector; the rest is spread thinly over the token's signature, JSON, the event, the line of the log and wake-ups"
+		connecting = "a third is the kernel's, although many are accepted, read and answered with one call: a connection is " +
+			"accepted, heard twice and written to twice, and a write alone takes what is noted below; a sixth is memory and the " +
+			"collector; the rest is spread thinly over the token's signature, JSON, the event, the line of the log and wake-ups"
 		beating = "four fifths are the kernel's: a write and a read for each machine, of which the write alone takes what is " +
 			"noted below (a little less through io_uring), and waking the process for a few answers at a time"
 		writing = "nine tenths are the kernel's write to each machine, which every server makes once for a message and of which " +
