@@ -2,13 +2,8 @@ package server
 
 import "github.com/fleetline/fleetline/internal/socket"
 
-const (
-	// otherDescriptors is about what the process opens beside its machines: the log's files, the
-	// operators' port, and two at a time for handshakes.
-	otherDescriptors = 500
-	// fewMachines is what a limit of descriptors should let in without a warning.
-	fewMachines = 10_000
-)
+// fewMachines is what a limit of descriptors should let in without a warning.
+const fewMachines = 10_000
 
 // tellLimit says how many machines the limit of descriptors lets in.
 func (s *Server) tellLimit() {
@@ -16,7 +11,7 @@ func (s *Server) tellLimit() {
 	if limit == 0 {
 		return
 	}
-	machines := max(limit, otherDescriptors) - otherDescriptors
+	machines := socket.MachineLimit()
 	if machines < fewMachines {
 		s.log.Warn("this process may open few files, and each machine needs one: raise ulimit -n, or LimitNOFILE in its unit",
 			"limit", limit, "fits", machines)

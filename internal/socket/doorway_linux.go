@@ -13,7 +13,8 @@ import (
 // It is a reception's, and without a ring there is one call for each.
 type doorway struct {
 	// Fixed after construction.
-	log *slog.Logger
+	log  *slog.Logger
+	most int // the descriptors of machines are below
 
 	// Owned by who holds the reception.
 	ring    *ring.Ring // nil: one by one
@@ -34,8 +35,8 @@ type arrival struct {
 	peer Peer
 }
 
-func newDoorway(cfg Config) *doorway {
-	d := &doorway{log: cfg.Logger}
+func newDoorway(cfg Config, most int) *doorway {
+	d := &doorway{log: cfg.Logger, most: most}
 	if cfg.OneByOne {
 		return d
 	}
@@ -127,7 +128,7 @@ func (d *doorway) accept(listener, expected int, list []arrival) ([]arrival, err
 		case -int32(unix.EINVAL):
 			d.isOld = true // what else it may mean, the plain call says
 		default:
-			if err := arrive(&list, int(result), &d.callers[i]); err != nil {
+			if err := d.arrive(&list, int(result), &d.callers[i]); err != nil {
 				failed = err
 			}
 		}
@@ -141,7 +142,7 @@ func (d *doorway) acceptOneByOne(listener int, list []arrival) ([]arrival, error
 		if result == -int(unix.EAGAIN) {
 			break
 		}
-		if err := arrive(&list, result, &d.callers[0]); err != nil {
+		if err := d.arrive(&list, result, &d.callers[0]); err != nil {
 			return list, err
 		}
 	}
@@ -149,15 +150,19 @@ func (d *doorway) acceptOneByOne(listener int, list []arrival) ([]arrival, error
 }
 
 // arrive adds a connection that has been accepted, or returns why none can be.
-func arrive(list *[]arrival, result int, from *ring.Caller) error {
-	if result >= 0 {
+func (d *doorway) arrive(list *[]arrival, result int, from *ring.Caller) error {
+	switch err := unix.Errno(max(-result, 0)); {
+	case result >= d.most:
+		_ = unix.Close(result)
+		return os.NewSyscallError("accept4", unix.EMFILE)
+	case result >= 0:
 		*list = append(*list, arrival{fd: result, addr: addrPort(&from.Addr)})
 		return nil
-	}
-	if err := unix.Errno(-result); !isBrokenOff(err) {
+	case isBrokenOff(err):
+		return nil
+	default:
 		return os.NewSyscallError("accept4", err)
 	}
-	return nil
 }
 
 // isBrokenOff tells that a connection has failed before it was taken: Linux tells of that then.

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// Listen opens a port for machines. A process that has run out of descriptors goes on listening: who
-// waits at the door is let in when there are some again, and the log says so, at most once a second.
+// Listen opens a port for machines. A process that has run out of descriptors goes on listening, and so does
+// one that has only those left that are kept for what is no machine: who comes in the meantime waits or is
+// turned away, and is let in when there are some again. The log says so, at most once a second.
 func Listen(ctx context.Context, addr string, log *slog.Logger) (net.Listener, error) {
 	// No probes by the kernel: heartbeats find out what those would, and every idle connection of the
 	// fleet would be woken at both ends.
@@ -18,20 +21,35 @@ func Listen(ctx context.Context, addr string, log *slog.Logger) (net.Listener, e
 	if err != nil {
 		return nil, err
 	}
-	return &patient{Listener: l, shortage: shortage{log: log}}, nil
+	return &patient{Listener: l, most: machineDescriptors(), shortage: shortage{log: log}}, nil
 }
 
 // patient tells of what Accept cannot do. net/http then tries again by itself, after a pause that
 // grows from 5 ms to one second.
 type patient struct {
 	net.Listener
+	most     int // the descriptors of machines are below
 	shortage shortage
 }
 
 func (l *patient) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
+	if err == nil && descriptorOf(nc) >= l.most {
+		_ = nc.Close()
+		nc, err = nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: os.NewSyscallError("accept", syscall.EMFILE)}
+	}
 	l.shortage.tell(err)
 	return nc, err
+}
+
+// descriptorOf is 0 where nobody can say.
+func descriptorOf(nc net.Conn) (number int) {
+	if c, ok := nc.(syscall.Conn); ok {
+		if raw, err := c.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { number = int(fd) }) // it fails for who has gone
+		}
+	}
+	return number
 }
 
 // shortage tells of a lack of descriptors or memory, at most once a second.

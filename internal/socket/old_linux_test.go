@@ -2,6 +2,7 @@ package socket
 
 import (
 	"log/slog"
+	"math"
 	"net"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 // TestWhereAcceptingWouldWaitItIsDoneOneByOne lies inside the package because the kernel is not older than
 // it is. One that cannot accept through a ring without waiting answers as for what is no listener.
 func TestWhereAcceptingWouldWaitItIsDoneOneByOne(t *testing.T) {
-	d := newDoorway(Config{Logger: slog.New(slog.DiscardHandler)})
+	d := newDoorway(Config{Logger: slog.New(slog.DiscardHandler)}, math.MaxInt32)
 	defer d.close()
 	if d.ring == nil {
 		t.Log("there is no io_uring: this is done one by one anyhow")

@@ -80,14 +80,14 @@ func (e *Epoll) Receive(l net.Listener, rules Reception) (net.Listener, error) {
 	}
 	r := &reception{
 		engine: e, rules: rules, listener: tcp, nest: n, alarm: alarm{file: n.file},
-		silent: make(map[int]guest), heads: newHeadReader(), doorway: newDoorway(e.cfg),
+		silent: make(map[int]guest), heads: newHeadReader(), doorway: newDoorway(e.cfg, p.most),
 	}
 	if err := r.open(); err != nil {
 		n.close()
 		r.doorway.close()
 		return nil, fmt.Errorf("receiving connections: %w", err)
 	}
-	return &patient{Listener: r, shortage: shortage{log: p.shortage.log}}, nil
+	return &patient{Listener: r, most: p.most, shortage: shortage{log: p.shortage.log}}, nil
 }
 
 // open watches the listener, and sets on it what every connection inherits.
