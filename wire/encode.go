@@ -80,7 +80,7 @@ func AppendData(dst []byte, seq uint64, id string, data []byte) []byte {
 		dst = strconv.AppendUint(append(dst, `,"seq":`...), seq, 10)
 	}
 	if id != "" {
-		dst = appendText(append(dst, `,"id":`...), id)
+		dst = AppendText(append(dst, `,"id":`...), id)
 	}
 	dst = append(append(dst, `,"data":`...), data...)
 	return append(dst, '}')

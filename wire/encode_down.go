@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"time"
@@ -15,8 +13,8 @@ const greeting = 320
 // fields' tags, without reflection: a fleet that comes back at once is greeted with it.
 func (a AuthSuccess) Append(dst []byte) []byte {
 	dst = append(slices.Grow(dst, len(a.SessionToken)+greeting), `{"type":"auth_success","sessionToken":`...)
-	dst = appendText(dst, a.SessionToken)
-	dst = appendText(append(dst, `,"message":`...), a.Message)
+	dst = AppendText(dst, a.SessionToken)
+	dst = AppendText(append(dst, `,"message":`...), a.Message)
 	if a.Welcome != nil {
 		dst = a.Welcome.append(dst)
 	}
@@ -24,33 +22,15 @@ func (a AuthSuccess) Append(dst []byte) []byte {
 }
 
 func (w *Welcome) append(dst []byte) []byte {
-	dst = appendText(append(dst, `,"machineId":`...), w.MachineID)
-	dst = appendText(append(dst, `,"sessionId":`...), w.SessionID)
+	dst = AppendText(append(dst, `,"machineId":`...), w.MachineID)
+	dst = AppendText(append(dst, `,"sessionId":`...), w.SessionID)
 	dst = append(w.ExpiresAt.AppendFormat(append(dst, `,"expiresAt":"`...), time.RFC3339Nano), '"')
 	dst = strconv.AppendFloat(append(dst, `,"heartbeatSeconds":`...), w.HeartbeatSeconds, 'f', -1, 64)
 	dst = strconv.AppendUint(append(dst, `,"seq":`...), w.Seq, 10)
-	dst = appendText(append(dst, `,"epoch":`...), w.Epoch)
+	dst = AppendText(append(dst, `,"epoch":`...), w.Epoch)
 	dst = strconv.AppendBool(append(dst, `,"recovered":`...), w.Recovered)
 	if w.Acked != "" {
-		dst = appendText(append(dst, `,"acked":`...), w.Acked)
+		dst = AppendText(append(dst, `,"acked":`...), w.Acked)
 	}
 	return dst
-}
-
-// appendText quotes s. What needs more than quotes is the encoder's.
-func appendText(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			return appendEncoded(dst, s)
-		}
-	}
-	return append(append(append(dst, '"'), s...), '"')
-}
-
-func appendEncoded(dst []byte, s string) []byte {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string cannot fail
-	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 }

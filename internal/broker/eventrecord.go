@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fleetline/fleetline/api"
+	"github.com/fleetline/fleetline/wire"
 )
 
 // eventRecords are events that wait to be stored. They are written into their records as they come: a
@@ -98,9 +98,9 @@ func onceOf(ev api.Event) string {
 func appendEvent(dst []byte, ev api.Event) []byte {
 	dst = append(dst, '{')
 	if ev.ID != "" {
-		dst = append(appendText(append(dst, `"id":`...), ev.ID), ',')
+		dst = append(wire.AppendText(append(dst, `"id":`...), ev.ID), ',')
 	}
-	dst = appendText(append(dst, `"type":`...), string(ev.Type))
+	dst = wire.AppendText(append(dst, `"type":`...), string(ev.Type))
 	dst = append(ev.Time.AppendFormat(append(dst, `,"time":"`...), time.RFC3339Nano), '"')
 	dst = appendField(dst, `,"node":`, ev.Node)
 	dst = appendField(dst, `,"machineId":`, ev.MachineID)
@@ -124,17 +124,5 @@ func appendField(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return appendText(append(dst, name...), value)
-}
-
-// appendText quotes s. What needs more than quotes is the encoder's.
-func appendText(dst []byte, s string) []byte {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c >= 0x7f, c == '"', c == '\\', c == '<', c == '>', c == '&':
-			quoted, _ := json.Marshal(s) // a string cannot fail
-			return append(dst, quoted...)
-		}
-	}
-	return append(append(append(dst, '"'), s...), '"')
+	return wire.AppendText(append(dst, name...), value)
 }

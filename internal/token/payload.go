@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fleetline/fleetline/wire"
 )
 
 // payload is a token's claims on the wire.
@@ -19,25 +21,19 @@ type payload struct {
 	Expires  int64  `json:"exp"`
 }
 
-// append writes the claims as the encoder would by their tags, without reflection. What needs more than
-// quotes is the encoder's.
+// append writes the claims as the encoder would by their tags, without reflection.
 func (p *payload) append(dst []byte) []byte {
-	if !isPlain(p.Issuer) || !isPlain(p.Audience) || !isPlain(p.Subject) || !isPlain(p.Account) || !isPlain(p.Key) {
-		body, _ := json.Marshal(p) // texts and numbers cannot fail
-		return append(dst, body...)
-	}
-	text := func(name, value string) { dst = append(append(append(dst, name...), value...), '"') }
-	text(`{"iss":"`, p.Issuer)
-	text(`,"aud":"`, p.Audience)
-	text(`,"sub":"`, p.Subject)
-	text(`,"account":"`, p.Account)
-	text(`,"key":"`, p.Key)
+	dst = wire.AppendText(append(dst, `{"iss":`...), p.Issuer)
+	dst = wire.AppendText(append(dst, `,"aud":`...), p.Audience)
+	dst = wire.AppendText(append(dst, `,"sub":`...), p.Subject)
+	dst = wire.AppendText(append(dst, `,"account":`...), p.Account)
+	dst = wire.AppendText(append(dst, `,"key":`...), p.Key)
 	dst = strconv.AppendInt(append(dst, `,"iat":`...), p.Issued, 10)
 	dst = strconv.AppendInt(append(dst, `,"exp":`...), p.Expires, 10)
 	return append(dst, '}')
 }
 
-// parse reads what append writes, and leaves everything else to the decoder.
+// parse reads what append writes of plain texts, and leaves everything else to the decoder.
 func (p *payload) parse(body string) error {
 	rest := body
 	plain := cutText(&rest, `{"iss":"`, &p.Issuer) && cutText(&rest, `,"aud":"`, &p.Audience) &&
@@ -57,7 +53,7 @@ func cutText(rest *string, before string, value *string) bool {
 		return false
 	}
 	*value, *rest, ok = strings.Cut(after, `"`)
-	return ok && isPlain(*value)
+	return ok && wire.IsPlain(*value)
 }
 
 // cutNumber takes a number of at most 18 digits off the front of rest.
@@ -72,17 +68,6 @@ func cutNumber(rest *string, before string, value *int64) bool {
 	}
 	*rest = after[n:]
 	*value, _ = strconv.ParseInt(after[:n], 10, 64) // so few digits fit
-	return true
-}
-
-// isPlain tells whether s is the same between quotes.
-func isPlain(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c >= 0x7f, c == '"', c == '\\', c == '<', c == '>', c == '&':
-			return false
-		}
-	}
 	return true
 }
 
