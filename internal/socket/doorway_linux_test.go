@@ -151,11 +151,11 @@ func TestARingThatFailsAtThePortIsGivenUpAndNobodyIsLost(t *testing.T) {
 
 func TestAPortThatIsClosedLeavesNoRing(t *testing.T) {
 	w := newRoad(t, "direct")
-	if n, most := len(rings(t)), 2*runtime.GOMAXPROCS(0)+1; n > most {
+	if n, most := len(rings()), 2*runtime.GOMAXPROCS(0)+1; n > most {
 		t.Errorf("%d rings, want at most %d", n, most)
 	}
 	w.server.Close()
-	if n, most := len(rings(t)), 2*runtime.GOMAXPROCS(0); n > most {
+	if n, most := len(rings()), 2*runtime.GOMAXPROCS(0); n > most {
 		t.Errorf("%d rings are left, want at most the %d of the engine", n, most)
 	}
 }

@@ -48,7 +48,7 @@ func TestMachinesLeaveDescriptorsToTheRestOfTheProcess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.Close()
+			defer func() { l.Close() }() // whichever it is then
 			if kind == "direct" {
 				if l, err = e.(socket.Receiver).Receive(l, everybody); err != nil {
 					t.Fatal(err)

@@ -8,9 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,37 +21,21 @@ import (
 	"github.com/fleetline/fleetline/internal/socket"
 )
 
-// rings are the descriptors of this process that are io_uring's.
-func rings(t *testing.T) (fds []int) {
-	t.Helper()
-	all, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range all {
-		if to, _ := os.Readlink(path); strings.Contains(to, "io_uring") {
-			fd, _ := strconv.Atoi(filepath.Base(path))
-			fds = append(fds, fd)
-		}
-	}
-	return fds
-}
-
 func TestCloseLeavesNoRing(t *testing.T) {
 	for range 3 {
 		b := newRig(t, "native", socket.Config{})
-		if n, most := len(rings(t)), 2*runtime.GOMAXPROCS(0); n > most {
+		if n, most := len(rings()), 2*runtime.GOMAXPROCS(0); n > most {
 			t.Errorf("%d rings, want at most %d", n, most)
 		}
 		sendsToAll(t, b)
 		b.engine.Close()
-		if left := rings(t); len(left) > 0 {
+		if left := rings(); len(left) > 0 {
 			t.Errorf("descriptors %v are left after Close", left)
 		}
 		socket.SendAll(b.engine, []socket.Shot{{ID: 1 << 32, Burst: burst("late")}})
 	}
 	b := newRig(t, "native", socket.Config{OneByOne: true})
-	if made := rings(t); len(made) > 0 {
+	if made := rings(); len(made) > 0 {
 		t.Errorf("descriptors %v are rings of an engine that is to do without", made)
 	}
 	sendsToAll(t, b)
@@ -134,7 +116,7 @@ func spoilRings(t *testing.T) int {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	made := rings(t)
+	made := rings()
 	for _, fd := range made {
 		if err := unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC); err != nil {
 			t.Fatal(err)
@@ -173,8 +155,8 @@ func TestWhereIOUringIsRefusedFramesAreWrittenOneByOne(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b := newRig(t, "native", socket.Config{Logger: logger})
 	sendsToAll(t, b)
-	if log.count("no io_uring") != 1 || len(rings(t)) > 0 {
-		t.Errorf("io_uring was not refused: %v", rings(t))
+	if log.count("no io_uring") != 1 || len(rings()) > 0 {
+		t.Errorf("io_uring was not refused: %v", rings())
 	}
 }
 
@@ -345,7 +327,7 @@ func TestCloseBesideManySendersEndsEverything(t *testing.T) {
 			t.Errorf("%d of %d connections were closed", n, len(all))
 		}
 		sending.Wait()
-		if left := rings(t); len(left) > 0 {
+		if left := rings(); len(left) > 0 {
 			t.Errorf("descriptors %v are left when the last sender is done", left)
 		}
 	}
