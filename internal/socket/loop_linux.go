@@ -14,6 +14,9 @@ const (
 	// loopBuffer is what one read takes. There is one for each loop, not for each connection.
 	loopBuffer = 64 << 10
 	loopEvents = 128
+	// gathering is for how long a loop lets be when some have said something together: then more are about
+	// to, and to be woken for each of them costs more than to serve them. Who speaks alone does not wait.
+	gathering = 2 * time.Millisecond
 )
 
 // loop serves its share of the connections in one goroutine, which alone reads and closes them.
@@ -47,17 +50,34 @@ func newLoop(e *Epoll) (*loop, error) {
 	return lp, nil
 }
 
-// run serves until stop. Waiting and serving are one call of Read: between two, what the poller told
-// would be lost.
+// run serves until stop.
 func (lp *loop) run() {
-	err := lp.raw.Read(func(uintptr) (done bool) {
-		for lp.turn() {
-			runtime.Gosched() // its calls are long, and the runtime does not know of them
+	err := lp.nest.serve(func() (done bool) {
+		for lp.serve() >= fewestTogether {
+			time.Sleep(gathering)
 		}
 		return false
 	})
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		panic("socket: waiting for epoll: " + err.Error())
+	}
+}
+
+// serve handles all that has happened, and returns how many connections had something to say; none if
+// somebody was written to, who is not to wait.
+func (lp *loop) serve() (said int) {
+	isWritten := false
+	for {
+		t := lp.turn()
+		said += t.read
+		isWritten = isWritten || t.isWritten
+		switch {
+		case !t.goesOn && isWritten:
+			return 0
+		case !t.goesOn:
+			return said
+		}
+		runtime.Gosched() // its calls are long, and the runtime does not know of them
 	}
 }
 
@@ -71,18 +91,25 @@ func (lp *loop) close() {
 // stop ends run, once the connections are closed.
 func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
 
-// turn handles what has happened, and tells whether there may be more that nobody tells of: what is new
-// wakes the loop.
-func (lp *loop) turn() bool {
+// turn is what a loop did when it looked once.
+type turn struct {
+	read      int  // connections
+	isWritten bool // somebody had room for more
+	goesOn    bool // there may be more that nobody tells of: what is new wakes the loop
+}
+
+func (lp *loop) turn() (t turn) {
 	now := time.Now()
+	t.read = len(lp.left)
 	lp.readLeft(now)
 	n, err := look(lp.fd, lp.events[:])
 	if errors.Is(err, unix.EINTR) {
-		return true
+		t.goesOn = true
+		return t
 	}
-	readable, isWritten := lp.readable[:0], false
+	readable := lp.readable[:0]
 	for i := range n {
-		isWritten = isWritten || lp.events[i].Events&unix.EPOLLOUT != 0
+		t.isWritten = t.isWritten || lp.events[i].Events&unix.EPOLLOUT != 0
 		switch l, ok := lp.handle(&lp.events[i], now); {
 		case !ok:
 		case lp.events[i].Events == unix.EPOLLIN:
@@ -92,7 +119,9 @@ func (lp *loop) turn() bool {
 		}
 	}
 	lp.readAll(readable, now)
-	return n == loopEvents || isWritten || len(lp.left) > 0
+	t.read += len(readable)
+	t.goesOn = n == loopEvents || t.isWritten || len(lp.left) > 0
+	return t
 }
 
 // handle serves one connection, and tells whether it is to be read. An event may be older than the

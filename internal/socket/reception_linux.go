@@ -125,7 +125,7 @@ func (r *reception) Accept() (net.Conn, error) {
 			return nc, nil
 		}
 		var failed error
-		err := r.nest.raw.Read(func(uintptr) (done bool) {
+		err := r.nest.serve(func() (done bool) {
 			failed = r.turn()
 			return failed != nil || len(r.others) > 0
 		})
