@@ -48,8 +48,9 @@ func goals() []goal {
 		connecting = "a third is the kernel's, although many are accepted, read and answered with one call: a connection is " +
 			"accepted, heard twice and written to twice, and a write alone takes what is noted below; a sixth is memory and the " +
 			"collector; the rest is spread thinly over the token's signature, JSON, the event, the line of the log and wake-ups"
-		beating = "four fifths are the kernel's: a write and a read for each machine, of which the write alone takes what is " +
-			"noted below (a little less through io_uring), and waking the process for a few answers at a time"
+		beating = "nearly four fifths are the kernel's: a write and a read for each machine, of which the write alone takes what " +
+			"is noted below (a little less through io_uring); a tenth is waiting and being woken, and much of the rest is " +
+			"memory that has left the caches since the last heartbeat"
 		writing = "nine tenths are the kernel's write to each machine, which every server makes once for a message and of which " +
 			"a call for many spares the way into the kernel alone; and for every server the load reads beside it, on the same " +
 			"two processors"
