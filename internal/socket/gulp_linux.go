@@ -70,9 +70,9 @@ func (lp *loop) swallow(l line, part []byte, result int32, now time.Time) {
 	case result == ring.NotCertain:
 		l.finish(Closure{Code: frame.CodeAbnormal, Local: true}) // what it sent may be lost
 	case result < 0:
-		l.received(&lp.parser, nil, unix.Errno(-result), now)
+		lp.received(l, nil, unix.Errno(-result), now)
 	default:
-		more := l.received(&lp.parser, part[:result], nil, now)
+		more := lp.received(l, part[:result], nil, now)
 		if more && int(result) == len(part) {
 			lp.read(l, loopBuffer, now)
 		}

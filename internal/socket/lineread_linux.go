@@ -16,7 +16,7 @@ import (
 // nobody. If it was as much as least, there may be more.
 func (lp *loop) read(l line, least int, now time.Time) {
 	n, err := recv(int(l.rec.fd), lp.buf[:])
-	if l.received(&lp.parser, lp.buf[:n], err, now) && n >= least {
+	if lp.received(l, lp.buf[:n], err, now) && n >= least {
 		lp.leave(l)
 	}
 }
@@ -49,11 +49,12 @@ func (l line) isHeard() bool {
 }
 
 // received takes the result of a read, and tells whether there may be more.
-func (l line) received(parser *frame.Parser, data []byte, err error, now time.Time) (goesOn bool) {
+func (lp *loop) received(l line, data []byte, err error, now time.Time) (goesOn bool) {
 	switch {
 	case len(data) > 0:
 		l.touch(now)
-		if l.take(parser, data) {
+		if l.take(&lp.parser, data) {
+			lp.said++
 			return true
 		}
 		l.mute()

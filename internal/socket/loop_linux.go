@@ -29,6 +29,7 @@ type loop struct {
 	// Owned by the loop's goroutine.
 	gulp     *gulp // nil: sockets are read one by one
 	spoilt   *gulp // one that was given up
+	said     int   // how many spoke in this turn and go on; who is read to the end from an earlier one is not counted
 	parser   frame.Parser
 	events   [loopEvents]unix.EpollEvent
 	readable [loopEvents]line
@@ -63,19 +64,19 @@ func (lp *loop) run() {
 	}
 }
 
-// serve handles all that has happened, and returns how many connections had something to say; none if
+// serve handles all that has happened, and returns how many connections spoke together and go on; none if
 // somebody was written to, who is not to wait.
-func (lp *loop) serve() (said int) {
+func (lp *loop) serve() (together int) {
 	isWritten := false
 	for {
 		t := lp.turn()
-		said += t.read
+		together = max(together, lp.said)
 		isWritten = isWritten || t.isWritten
 		switch {
 		case !t.goesOn && isWritten:
 			return 0
 		case !t.goesOn:
-			return said
+			return together
 		}
 		runtime.Gosched() // its calls are long, and the runtime does not know of them
 	}
@@ -93,15 +94,14 @@ func (lp *loop) stop() { _ = lp.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // turn is what a loop did when it looked once.
 type turn struct {
-	read      int  // connections
 	isWritten bool // somebody had room for more
 	goesOn    bool // there may be more that nobody tells of: what is new wakes the loop
 }
 
 func (lp *loop) turn() (t turn) {
 	now := time.Now()
-	t.read = len(lp.left)
 	lp.readLeft(now)
+	lp.said = 0
 	n, err := look(lp.fd, lp.events[:])
 	if errors.Is(err, unix.EINTR) {
 		t.goesOn = true
@@ -119,7 +119,6 @@ func (lp *loop) turn() (t turn) {
 		}
 	}
 	lp.readAll(readable, now)
-	t.read += len(readable)
 	t.goesOn = n == loopEvents || t.isWritten || len(lp.left) > 0
 	return t
 }

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"log/slog"
 	"testing"
 	"time"
@@ -80,9 +81,16 @@ func TestALoopWaitsForMoreOnlyWhereManySpeakAndNobodyIsWrittenTo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if said := lp.serve(); said != c.want {
-			t.Errorf("%d to %d spoke, and the loop says %d, want %d", c.from, c.to, said, c.want)
+		if together := lp.serve(); together != c.want {
+			t.Errorf("%d to %d spoke, and the loop says %d, want %d", c.from, c.to, together, c.want)
 		}
+	}
+	long := bytes.Repeat([]byte{0x8a, 0x80, 0, 0, 0, 0}, loopBuffer/3) // twice what a turn reads
+	if n, err := unix.Write(peers[1], long); err != nil || n < len(long) {
+		t.Fatal(n, err)
+	}
+	if together := lp.serve(); together > 1 {
+		t.Errorf("one has much to say, and the loop takes it for %d", together)
 	}
 	for _, peer := range peers {
 		_ = unix.Shutdown(peer, unix.SHUT_WR) // Close waits for this loop
