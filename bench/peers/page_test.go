@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,9 +49,10 @@ func TestAGoalBesideAPeerThatIsMissingIsNotMeasured(t *testing.T) {
 func TestThePageTellsByHowMuchAGoalIsMissed(t *testing.T) {
 	r := measured("heartbeat", "cpuMicros", map[string]float64{"fleetline": 17, "node": 100})
 	got := page(r, nil, map[string]string{"heartbeat": "the profile\n"})
+	missed := goals()[slices.IndexFunc(goals(), func(g goal) bool { return g.scenario == "heartbeat" })]
 	for _, want := range []string{
 		"| a figure |  | 17 | 100 (0.17x) | <= 8.5: **missed**; <= 0.35x node: reached |",
-		"- **Missed** by 100 %: a figure 17, where the goal is <= 8.5. What holds it back: four fifths are the kernel",
+		"- **Missed** by 100 %: a figure 17, where the goal is <= 8.5. What holds it back: " + missed.why + ".",
 		"```\nthe profile\n```",
 		"- Goals: 1 of 2 that were measured are reached",
 	} {
