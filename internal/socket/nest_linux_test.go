@@ -92,8 +92,12 @@ func TestALoopWaitsForMoreOnlyWhereManySpeakAndNobodyIsWrittenTo(t *testing.T) {
 	if together := lp.serve(); together > 1 {
 		t.Errorf("one has much to say, and the loop takes it for %d", together)
 	}
-	for _, peer := range peers {
-		_ = unix.Shutdown(peer, unix.SHUT_WR) // Close waits for this loop
+	for _, peer := range peers[1:] {
+		_ = unix.Shutdown(peer, unix.SHUT_WR)
 	}
+	if together := lp.serve(); together != 0 {
+		t.Errorf("all but one leave, and %d are taken to go on", together)
+	}
+	_ = unix.Shutdown(peers[0], unix.SHUT_WR) // Close waits for this loop
 	_ = lp.serve()
 }
